@@ -1,0 +1,1 @@
+"""Change the world, and put it back."""

@@ -1,0 +1,1 @@
+"""Look, never touch."""

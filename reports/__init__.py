@@ -1,0 +1,1 @@
+"""Findings in, documents out; no network, no clock."""

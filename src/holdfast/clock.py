@@ -1,0 +1,78 @@
+"""The only module that reads the time or waits.
+
+Instants are nanoseconds of CLOCK_MONOTONIC, which every process of this host shares. An `Anchor`
+ties them to the wall clock, which is read at the start and at the end of a run only.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+SECOND = 1_000_000_000
+
+
+def now_ns() -> int:
+    """This instant, in nanoseconds of the monotonic clock."""
+    return time.monotonic_ns()
+
+
+def wall_ns() -> int:
+    """This instant by the wall clock, in nanoseconds since 1970, UTC."""
+    return time.time_ns()
+
+
+def utc_now() -> datetime:
+    """This instant, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One instant on both clocks."""
+
+    mono_ns: int
+    wall_ns: int
+
+    @classmethod
+    def take(cls) -> "Anchor":
+        """Read both clocks, the wall clock between two readings of the other."""
+        before = now_ns()
+        wall = wall_ns()
+        return cls((before + now_ns()) // 2, wall)
+
+    def to_wall_ns(self, mono_ns: int) -> int:
+        """Wall-clock nanoseconds of a monotonic instant."""
+        return self.wall_ns + mono_ns - self.mono_ns
+
+    def to_mono_ns(self, wall_ns: int) -> int:
+        """Monotonic nanoseconds of a wall-clock instant."""
+        return self.mono_ns + wall_ns - self.wall_ns
+
+    def utc(self, mono_ns: int) -> datetime:
+        """The instant as a UTC date and time."""
+        return datetime.fromtimestamp(self.to_wall_ns(mono_ns) / SECOND, UTC)
+
+
+def sleep(seconds: float) -> None:
+    """Wait; a signal whose handler raises ends it early."""
+    time.sleep(max(0.0, seconds))
+
+
+def deadline(seconds: float) -> int:
+    """The instant that lies so many seconds ahead."""
+    return now_ns() + round(seconds * SECOND)
+
+
+def ticks(seconds: float, *, every: float) -> Iterator[int]:
+    """Yield now, then once every `every` seconds, and a last time when `seconds` have passed."""
+    end = deadline(seconds)
+    while (now := now_ns()) < end:
+        yield now
+        sleep(min(every, (end - now_ns()) / SECOND))
+    yield now_ns()
+
+
+def until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:
+    """Wait until the condition is true; False when it was not within `seconds`."""
+    return any(condition() for _ in ticks(seconds, every=every))

@@ -1,0 +1,300 @@
+"""The files that people write: strict YAML, checked against a schema before anything else happens.
+
+A file is refused when it is larger than 1 MiB, uses aliases or a key twice, is nested deeper than
+32 levels, holds a key that the schema does not know, or a value of another type or unit.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from holdfast.errors import InvalidInput
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: object) -> float:
+    """`500ms`, `60s`, `5m` or `1h` in seconds; a bare number has no unit and is refused."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 60s or 5m")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def per_second(text: object) -> float:
+    """`60/s` as requests a second."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/s", text) if isinstance(text, str) else None
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(f"{text!r} is not a rate such as 60/s")
+    return float(match[1])
+
+
+def _known(value: object, parse: Any) -> object:
+    return value if isinstance(value, float) else parse(value)
+
+
+Duration = Annotated[float, BeforeValidator(lambda v: _known(v, seconds))]
+Rate = Annotated[float, BeforeValidator(lambda v: _known(v, per_second))]
+Share = Annotated[float, Field(gt=0, le=0.5)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Kubernetes(_Strict):
+    """Which cluster, by the uid of its kube-system namespace, and with whose rights."""
+
+    kubeconfig: str
+    cluster_uid: str
+
+
+class Prometheus(_Strict):
+    """Where the second source is asked."""
+
+    url: Url
+
+
+class Toxiproxy(_Strict):
+    """One instance; `token_env` names the environment variable that holds its token."""
+
+    url: Url
+    token_env: str | None = None
+
+
+class Customers(_Strict):
+    """The entrance, and the values that journeys may pick from: synthetic accounts only."""
+
+    url: Url
+    values: dict[str, list[str]]
+
+
+class Ledger(_Strict):
+    """Where every transfer's postings, and the bank side's settlements, can be read."""
+
+    transfers: Url
+    settlements: Url
+
+
+class Workload(_Strict):
+    """The customers' service: what may be killed, and what `restart` counts."""
+
+    namespace: str
+    selector: Annotated[str, Field(min_length=1)]
+
+
+class Breaker(_Strict):
+    """One circuit breaker: what opens it, and where traffic then goes.
+
+    Its floor, the earliest that it can open, is failures ÷ (rate per replica), plus the call limit
+    when calls hang instead of failing at once.
+    """
+
+    backup: str | None = None
+    failures: Annotated[int, Field(gt=0)]
+    call_limit: Duration
+
+
+class Signal(_Strict):
+    """How one signal is named here: the metric, its labels by role, and a fixed matcher."""
+
+    metric: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+    labels: dict[str, str] = {}
+    where: dict[str, str] = {}
+
+
+class Policy(_Strict):
+    """What may be broken here. What is not listed is refused."""
+
+    namespaces: list[str]
+    max_zones: Annotated[int, Field(ge=0, le=1)] = 1
+    max_share: Share = 0.5
+    allow_outage: bool = False
+    allow_taint: bool = False
+    proxies: list[str] = []
+
+
+class Environment(_Strict):
+    """Where things are, how they are named, how fast they react, and what may be broken."""
+
+    name: str
+    kubernetes: Kubernetes
+    prometheus: Prometheus
+    toxiproxy: list[Toxiproxy]
+    customers: Customers
+    ledger: Ledger | None = None
+    workload: Workload
+    signals: dict[str, Signal] = {}
+    breakers: dict[str, Breaker] = {}
+    periods: dict[str, Duration] = {}
+    policy: Policy
+    modules: list[str] = []
+
+
+class Request(_Strict):
+    """One HTTP request; `${name}` is replaced by a value of the journey."""
+
+    method: Annotated[str, Field(pattern=r"^(GET|POST|PUT|DELETE)$")]
+    path: Annotated[str, Field(pattern=r"^/")]
+    headers: dict[str, str] = {}
+    body: dict[str, Any] | None = None
+
+
+class Good(_Strict):
+    """Which answers are good: the status, and members that the JSON answer has to have."""
+
+    status: list[int]
+    body: dict[str, Any] = {}
+
+
+class Between(_Strict):
+    """A whole number, drawn evenly; both ends included."""
+
+    between: tuple[int, int]
+
+
+class Pick(_Strict):
+    """One of the environment's values of that name."""
+
+    pick: str
+
+
+class JourneyFile(_Strict):
+    """Something that a customer does, with what makes it good.
+
+    `within` is the promise, `target` the wish, `limit` when the customer gives up.
+    """
+
+    request: Request
+    good: Good
+    within: Duration
+    target: Duration | None = None
+    limit: Duration
+    values: dict[str, Pick | Between] = {}
+    money: bool = False
+    entrance: dict[str, str] = {}
+
+
+class ObjectiveFile(_Strict):
+    """A promised number, with its unit and its source."""
+
+    promise: str
+    limit: float
+    unit: str
+    source: str
+    journey: str = ""
+
+
+class Extension(_Strict):
+    """What holdfast needs to know of an experiment, from Chaos Toolkit's `extensions` list."""
+
+    name: Annotated[str, Field(pattern=r"^holdfast$")]
+    load: dict[str, Rate]
+    before: Duration
+    stable: Duration
+    after: Duration
+    objectives: Annotated[list[str], Field(min_length=1)]
+    lost_requests: Annotated[int, Field(ge=0)] = 0
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, without a key twice, and not too deep."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem="aliases are refused", problem_mark=self.peek_event().start_mark
+            )
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested deeper than {MAX_DEPTH} levels",
+                problem_mark=self.peek_event().start_mark,
+            )
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read one YAML file that a person wrote.
+
+    Raises:
+        InvalidInput: missing, unreadable, too large, or not the YAML that we accept.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(
+            str(path), f"cannot be read: {error.strerror}", "Check the path and its rights"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise InvalidInput(str(path), "is larger than 1 MiB", "Make it smaller")
+    try:
+        # _Loader is a SafeLoader: it makes plain values only
+        return yaml.load(content, _Loader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path} line {mark.line + 1}" if mark else str(path)
+        raise InvalidInput(place, error.problem or "not YAML", "Correct that line") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(str(path), f"not YAML: {error}", "Correct the file") from None
+
+
+def checked[T: BaseModel](schema: type[T], data: Any, place: str) -> T:
+    """The data as the schema's type.
+
+    Raises:
+        InvalidInput: names the place, the path inside it, and what is wrong, all at once.
+    """
+    try:
+        return schema.model_validate(data, strict=False)
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"
+            for one in error.errors(include_url=False)
+        ]
+        raise InvalidInput(place, "; ".join(wrong), "Correct these keys") from None
+
+
+def read_environment(path: Path) -> Environment:
+    """The environment file."""
+    return checked(Environment, read_yaml(path), str(path))
+
+
+def read_journeys(path: Path) -> Mapping[str, JourneyFile]:
+    """What customers do, by name."""
+    return _named(JourneyFile, path)
+
+
+def read_objectives(path: Path) -> Mapping[str, ObjectiveFile]:
+    """What is promised, by name."""
+    return _named(ObjectiveFile, path)
+
+
+def _named[T: BaseModel](schema: type[T], path: Path) -> dict[str, T]:
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InvalidInput(str(path), "is not a mapping of names", "Correct the file")
+    return {str(name): checked(schema, one, f"{path}: {name}") for name, one in data.items()}

@@ -1,0 +1,58 @@
+"""Every error that holdfast raises.
+
+HoldfastError
+├── InvalidInput        a file or an argument that people wrote is wrong            exit 2
+├── Refused             policy forbids it, or the target is not what the file says   exit 6
+├── Unreachable         a system is absent, silent, or answers nonsense              exit 6
+├── FaultNotApplied     the fault could not be made, or does not read back           exit 4
+├── FaultRemains        an undo could not be made, or does not read back             exit 5
+└── Aborted             a person or a signal ended the run                           exit 4
+
+Each one names the thing, the reason and the next step.
+"""
+
+
+class HoldfastError(Exception):
+    """Something went wrong that a person has to know about."""
+
+    exit_code = 2
+
+    def __init__(self, thing: str, reason: str, next_step: str) -> None:
+        super().__init__(f"{thing}: {reason}. {next_step}")
+        self.thing = thing
+        self.reason = reason
+        self.next_step = next_step
+
+
+class InvalidInput(HoldfastError):
+    """A file or an argument that people wrote is wrong; nothing was touched."""
+
+
+class Refused(HoldfastError):
+    """Policy forbids it, or the target is not what the file says; nothing was touched."""
+
+    exit_code = 6
+
+
+class Unreachable(HoldfastError):
+    """A system is absent, silent, or answers nonsense."""
+
+    exit_code = 6
+
+
+class FaultNotApplied(HoldfastError):
+    """The fault could not be made, or could not be read back."""
+
+    exit_code = 4
+
+
+class FaultRemains(HoldfastError):
+    """An undo could not be made, or could not be read back: look at the target now."""
+
+    exit_code = 5
+
+
+class Aborted(HoldfastError):
+    """A person, a signal or a lost system ended the run before its time."""
+
+    exit_code = 4

@@ -1,0 +1,181 @@
+"""The run folder: append, hash, never overwrite.
+
+Records in a `.jsonl` file are chained: each carries the SHA-256 of the line before it. Appends are
+made under a file lock, since several processes write, and are on disk when the call returns.
+"""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from holdfast.clock import Anchor, utc_now
+from holdfast.errors import InvalidInput
+from holdfast.model import Sample, plain
+
+FIRST = "0" * 64
+SAMPLES = "samples/customers.csv"
+_HEADER = [*Sample.__dataclass_fields__]
+
+
+class Run:
+    """A run's folder. Files are readable by their owner only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, root: Path, experiment: str) -> "Run":
+        """Make `root/<experiment>/<UTC>/`; a folder that exists is never reused."""
+        stamp = utc_now().strftime("%Y%m%dT%H%M%S.%fZ")
+        folder = root / slug(experiment) / stamp
+        folder.mkdir(parents=True, mode=0o700)
+        for name in ("samples", "series"):
+            (folder / name).mkdir(mode=0o700)
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """The run that lies in this folder."""
+        if not (folder / "plan.json").is_file():
+            raise InvalidInput(
+                str(folder), "it has no plan.json, so it is not a run folder", "Name a run's folder"
+            )
+        return cls(folder)
+
+    @property
+    def id(self) -> str:
+        """A short name for marks on targets: lower-case letters and digits only."""
+        return hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:12]
+
+    def path(self, name: str) -> Path:
+        """Where a file of this run lies."""
+        return self.folder / name
+
+    def append(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
+        """Append one record to a chained file; it is on disk when this returns."""
+        path = self.path(name)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(fd, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            if len(whole) < len(content):
+                file.truncate(len(whole))  # a line torn by a crash was never acknowledged
+            seq, previous = _last(whole)
+            anchor = Anchor.take()
+            full = {
+                "seq": seq + 1,
+                "mono_ns": anchor.mono_ns,
+                "wall_ns": anchor.wall_ns,
+                **plain(record),
+                "previous": previous,
+            }
+            file.write(json.dumps(full).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if seq == 0:
+            _sync_folder(path.parent)
+        return full
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        """The records of a chained file in order; a torn last line, never acknowledged, is left out."""
+        path = self.path(name)
+        if not path.exists():
+            return []
+        return [record for record, _ in _chain(path.read_bytes(), str(path))]
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Write a file whole or not at all."""
+        write_whole(self.path(name), json.dumps(plain(data), indent=1) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file of this run."""
+        path = self.path(name)
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise InvalidInput(
+                str(path), "the run has no such file", "Run the step before it first"
+            ) from None
+        except ValueError as error:
+            raise InvalidInput(str(path), f"not JSON: {error}", "Restore the file") from None
+
+    def samples(self) -> list[Sample]:
+        """Every request that the customers' process recorded, in the order of completion."""
+        path = self.path(SAMPLES)
+        if not path.exists():
+            return []
+        with path.open(newline="") as file:
+            rows = csv.reader(file)
+            if next(rows, None) != _HEADER:
+                return []
+            return [sample for row in rows if (sample := parse_sample(row))]
+
+
+def parse_sample(row: list[str]) -> Sample | None:
+    """One CSV row as a sample; None for a row that was cut off while it was written."""
+    if len(row) != len(_HEADER):
+        return None
+    with contextlib.suppress(ValueError):
+        journey, scheduled, sent, done, outcome, code, id_, account, amount = row
+        times = int(scheduled), int(sent), int(done)
+        return Sample(journey, *times, outcome, int(code), id_, account, int(amount))
+    return None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half of one."""
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and hyphens: safe as a folder's name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63] or "run"
+
+
+def _last(content: bytes) -> tuple[int, str]:
+    """The sequence number of the last line, and the hash that the next one has to carry."""
+    lines = content.splitlines(keepends=True)
+    if not lines:
+        return 0, FIRST
+    return len(lines), hashlib.sha256(lines[-1]).hexdigest()
+
+
+def _chain(content: bytes, name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
+    previous = FIRST
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            return
+        record = json.loads(line)
+        if record.get("previous") != previous:
+            raise InvalidInput(
+                f"{name} line {number}", "the chain of hashes is broken", "Do not trust this run"
+            )
+        previous = hashlib.sha256(line).hexdigest()
+        yield record, line
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
