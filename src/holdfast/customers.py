@@ -1,0 +1,259 @@
+"""Start and stop the customers' process, and read what it records while it is still running.
+
+It lives in a process of its own, in a group of its own (Ctrl-C reaches the runner alone), and ends
+by itself when the pipe from this process closes, however this process ends.
+"""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from holdfast.clock import until
+from holdfast.documents import Between, Environment, JourneyFile
+from holdfast.errors import InvalidInput, Unreachable
+from holdfast.model import Sample
+from holdfast.store import SAMPLES, Run, parse_sample
+
+PLAN = "load_plan.json"
+REPORT = "samples/load.json"
+LOG = "samples/customers.log"
+
+_START_S = 10.0
+_MARGIN_S = 10.0  # beyond the longest limit, for the drain
+_BLOCK = 64 << 10
+_NAME = re.compile(r"\$\{([^}]*)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # a header's name
+_OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}
+
+
+class Bounds(TypedDict):
+    """The seed of the customers' choices, and the seconds after which they end in any case.
+
+    `keep` leaves the pipe open until this process ends: for callers who hold nothing that lives on.
+    """
+
+    seed: int
+    max_seconds: float
+    keep: NotRequired[bool]
+
+
+@dataclass(frozen=True)
+class Customers:
+    """The customers' process. It ends when this object and its pipe are gone, unless kept."""
+
+    run: Run
+    process: subprocess.Popen[bytes]
+    longest_limit: float
+
+    def alive(self) -> bool:
+        """Is it still there?"""
+        return self.process.poll() is None
+
+    def stop(self) -> bool:
+        """Schedule no more, and wait until each request was answered or reached its limit.
+
+        False when it had ended before, failed, or had to be killed: the samples are then not all.
+        """
+        if not self.alive():
+            self.kill()
+            return False
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(b"stop\n")
+            self.process.stdin.flush()
+            return self.process.wait(self.longest_limit + _MARGIN_S) == 0
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            return False
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it now, without a drain; harmless when it has ended."""
+        assert self.process.stdin
+        if self.alive():
+            self.process.kill()
+        self.process.wait()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            return  # what was not read when it ended
+
+
+def start(
+    run: Run,
+    environment: Environment,
+    journeys: Mapping[str, JourneyFile],
+    rates: Mapping[str, float],
+    **bounds: Unpack[Bounds],
+) -> Customers:
+    """Start the customers; returns once they are about to send (`rates` in requests a second).
+
+    Raises:
+        InvalidInput: a journey cannot be sent as it is written, or the run already has customers.
+        Unreachable: the process ended, or was not ready within 10 s.
+    """
+    check(environment, journeys, rates)
+    if run.path(PLAN).exists():
+        raise InvalidInput(str(run.folder), "it already has customers", "Start another run")
+    run.write_json(
+        PLAN,
+        {
+            "url": environment.customers.url,
+            "seed": bounds["seed"],
+            "max_seconds": bounds["max_seconds"],
+            "rates": dict(rates),
+            "journeys": {name: journeys[name].model_dump(mode="json") for name in rates},
+            "values": environment.customers.values,
+        },
+    )
+    run.path(REPORT).parent.mkdir(mode=0o700, exist_ok=True)
+    started = Customers(run, _process(run), max(journeys[name].limit for name in rates))
+    ready = run.path(REPORT).exists
+    if not until(lambda: ready() or not started.alive(), seconds=_START_S) or not ready():
+        started.kill()
+        why = run.path(LOG).read_text().strip().splitlines() or ["it said nothing"]
+        raise Unreachable("the customers' process", why[-1], f"Read {run.path(LOG)}")
+    if bounds.get("keep"):
+        assert started.process.stdin
+        os.dup(started.process.stdin.fileno())  # lost on purpose: only this process's end closes it
+    return started
+
+
+def _process(run: Run) -> subprocess.Popen[bytes]:
+    log = os.open(run.path(LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "holdfast.load", str(run.folder.resolve())],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            process_group=0,
+        )
+    finally:
+        os.close(log)
+
+
+def check(
+    environment: Environment, journeys: Mapping[str, JourneyFile], rates: Mapping[str, float]
+) -> None:
+    """Can these journeys be sent to this environment?
+
+    Raises:
+        InvalidInput: names the journey and what is wrong with it.
+    """
+    if urlsplit(environment.customers.url).scheme != "http":
+        raise InvalidInput(
+            f"customers.url {environment.customers.url}",
+            "the customers speak plain HTTP only",
+            "Name an http:// entrance",
+        )
+    if not rates:
+        raise InvalidInput("load", "it names no journey", "Give at least one journey a rate")
+    for name in rates:
+        if name not in journeys:
+            raise InvalidInput(f"load: {name}", "no such journey", "Add it to journeys.yaml")
+        if _CONTROL.search(name):
+            raise InvalidInput(f"load: {name!r}", "not a plain name", "Rename the journey")
+        for wrong in _wrongs(journeys[name], environment.customers.values):
+            raise InvalidInput(f"journeys.yaml: {name}", wrong, "Correct the journey")
+
+
+def _wrongs(journey: JourneyFile, lists: Mapping[str, list[str]]) -> Iterator[str]:
+    """What is wrong with a journey, as sentences."""
+    yield from _wrong_values(journey, lists)
+    yield from _wrong_request(journey)
+    if journey.money and not isinstance(journey.values.get("amount"), Between):
+        yield "`money: true` needs a value `amount` with `between:`, in cents"
+    if journey.money and "account" not in journey.values:
+        yield "`money: true` needs a value `account`"
+
+
+def _wrong_values(journey: JourneyFile, lists: Mapping[str, list[str]]) -> Iterator[str]:
+    if "id" in journey.values:
+        yield "`id` cannot be among its values: it is made fresh for each request"
+    for name, value in journey.values.items():
+        if isinstance(value, Between):
+            if value.between[0] > value.between[1]:
+                yield f"{name}: {value.between[0]} is above {value.between[1]}"
+        elif not lists.get(value.pick):
+            yield f"{name}: the environment's customers.values has no {value.pick}"
+        elif any(_CONTROL.search(one) for one in lists[value.pick]):
+            yield f"{name}: {value.pick} holds a control character"
+
+
+def _wrong_request(journey: JourneyFile) -> Iterator[str]:
+    request = journey.request
+    texts = [request.path, json.dumps(request.body), *request.headers, *request.headers.values()]
+    if unknown := {one for text in texts for one in _NAME.findall(text)} - {"id", *journey.values}:
+        yield f"${{{min(unknown)}}} is not among its values"
+    if re.search(r"\s", request.path) or any(_CONTROL.search(text) for text in texts):
+        yield "its path or a header holds a blank or a control character"
+    if not all(_TOKEN.fullmatch(name) for name in request.headers):
+        yield "a header's name is not one"
+    if ours := _OURS & {name.lower() for name in request.headers}:
+        yield f"the header {min(ours)} is set by the customers themselves"
+
+
+class Tail:
+    """Reads what was recorded since it last looked; cheap enough to look twice a second."""
+
+    def __init__(self, run: Run) -> None:
+        self._path = run.path(SAMPLES)
+        self._offset = 0
+
+    def read(self) -> list[Sample]:
+        """The requests that were settled since the last call, in that order."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return _samples(whole)
+
+
+def recent(run: Run, since_ns: int) -> list[Sample]:
+    """The requests that were settled at `since_ns` or later, read from the end of the file."""
+    path = run.path(SAMPLES)
+    if not path.exists():
+        return []
+    found = _samples(_from_end(path, since_ns))
+    return [one for one in found if one.done_ns >= since_ns]
+
+
+def _from_end(path: Path, since_ns: int) -> bytes:
+    """Whole rows from the end of the file, back to one that was settled before the instant."""
+    with path.open("rb") as file:
+        start = end = file.seek(0, os.SEEK_END)
+        data = b""
+        while start > 0:
+            size = min(max(_BLOCK, end - start), start)  # each time twice as far back
+            start -= size
+            file.seek(start)
+            data = file.read(size) + data
+            first = _samples(data[data.find(b"\n") + 1 :].partition(b"\n")[0] + b"\n")
+            if start > 0 and first and first[0].done_ns < since_ns:
+                data = data[data.find(b"\n") + 1 :]
+                break
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _samples(data: bytes) -> list[Sample]:
+    rows: Iterator[list[str]] = csv.reader(data.decode(errors="replace").splitlines())
+    return [sample for row in rows if (sample := parse_sample(row))]
+
+
+def report(run: Run) -> Mapping[str, Any]:
+    """The process's own account: requests by journey, its lateness in ms, its CPU seconds."""
+    account: Mapping[str, Any] = run.read_json(REPORT)
+    return account

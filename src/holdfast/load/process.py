@@ -1,0 +1,217 @@
+"""The process itself: paces the requests, gives up at their limits, ends when it is told to.
+
+It ends on the line `stop` (after a drain), when its standard input closes or on SIGTERM (at once),
+and after `max_seconds` (after a drain). It ignores SIGINT, which is for the runner.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from holdfast.clock import SECOND, now_ns
+from holdfast.load.connections import Exchange, Pool
+from holdfast.load.pacing import pacer
+from holdfast.load.record import Lateness, Rows, about_this_process
+from holdfast.load.schedule import schedule
+from holdfast.load.scripts import Script
+from holdfast.store import SAMPLES, Run
+
+PLAN = "load_plan.json"
+REPORT = "samples/load.json"
+_TICK = 0.025  # seconds between looks at limits, connections and rows
+_REPORT_EVERY = 5 * SECOND
+_HEAD_START = SECOND // 4  # for the first connections
+_BATCH = 200  # requests sent before answers are looked at again, after this process was held up
+_SOCKETS_APART = 64  # descriptors for everything that is not a connection
+
+
+def socket_bound(rates: Mapping[str, float], limits: Mapping[str, float]) -> int:
+    """The most connections: what can be open when nothing is answered, as the system allows it.
+
+    Raises the soft limit of open files to the hard one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2_000 + round(1.1 * sum(rate * limits[name] for name, rate in rates.items()))
+    ceiling = wanted + _SOCKETS_APART
+    if hard != resource.RLIM_INFINITY:
+        ceiling = min(ceiling, hard)
+    if soft != resource.RLIM_INFINITY and soft < ceiling:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+    return min(wanted, ceiling - _SOCKETS_APART)
+
+
+class Load:
+    """One run of the customers."""
+
+    def __init__(self, run: Run, plan: Mapping[str, Any]) -> None:
+        self._run, self._plan = run, plan
+        journeys = {name: plan["journeys"][name] for name in plan["rates"]}
+        self._scripts = {
+            name: Script(name, journey, plan, run.id) for name, journey in journeys.items()
+        }
+        self._open: dict[str, deque[Exchange]] = {name: deque() for name in journeys}
+        self._counts = {
+            name: dict.fromkeys(("scheduled", "sent", "answered"), 0) for name in journeys
+        }
+        self._lateness = Lateness()
+        self._unsettled = 0
+        self._end_ns = 0  # when the scheduling ended; 0 while it goes on
+        self._why = ""
+        self._heard = b""
+        limits = {name: journey["limit"] for name, journey in journeys.items()}
+        where = urlsplit(plan["url"])
+        most = socket_bound(plan["rates"], limits)
+        self._pool = Pool(where.hostname or "", where.port or 80, most, self._settle)
+        self._rows = Rows(run.path(SAMPLES))
+
+    async def main(self) -> str:
+        """Send until told to stop; returns why it ended: stop, max_seconds, pipe, signal, error."""
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[str] = loop.create_future()
+        loop.set_exception_handler(self._failed)
+        loop.add_signal_handler(signal.SIGTERM, self._end, "signal")
+        loop.add_reader(sys.stdin.fileno(), self._listen)
+        self._pool.fill()
+        self._start_ns = now_ns() + _HEAD_START
+        self._last_ns = self._start_ns + round(self._plan["max_seconds"] * SECOND)
+        self._schedule = schedule(self._plan["rates"], self._start_ns)
+        self._next = next(self._schedule)
+        self._pacer = pacer(loop, self._due)
+        self._pacer.arm(self._next[0])
+        self._tick()
+        why = await self._ended
+        self._rows.close()
+        self._run.write_json(REPORT, self._report())
+        return why
+
+    def _due(self) -> None:
+        for _ in range(_BATCH):
+            due_ns, name = self._next
+            if self._end_ns or due_ns > now_ns():
+                break
+            if due_ns >= self._last_ns:
+                self._stop("max_seconds")
+                break
+            self._send(name, due_ns)
+            self._next = next(self._schedule)
+        if not self._end_ns:
+            self._pacer.arm(self._next[0])
+
+    def _send(self, name: str, due_ns: int) -> None:
+        script = self._scripts[name]
+        exchange = Exchange(script, due_ns, script.request())
+        self._counts[name]["scheduled"] += 1
+        self._unsettled += 1
+        self._open[name].append(exchange)
+        self._pool.send(exchange)
+        self._lateness.add(due_ns, exchange.sent_ns)
+
+    def _settle(self, exchange: Exchange, outcome: str, code: int) -> None:
+        self._rows.add(exchange, outcome, code)
+        counts = self._counts[exchange.script.name]
+        counts["sent"] += exchange.written
+        counts["answered"] += outcome in ("ok", "wrong")
+        self._unsettled -= 1
+        if self._end_ns and not self._unsettled:
+            self._end(self._why)
+
+    def _tick(self) -> None:
+        for waiting in self._open.values():
+            self._give_up(waiting)
+        self._pool.tidy()
+        self._rows.flush()
+        if self._rows.error:
+            self._fail(f"the samples cannot be written: {self._rows.error}")
+        now = now_ns()
+        if now >= getattr(self, "_report_ns", 0):
+            self._report_ns = now + _REPORT_EVERY
+            self._write_report()
+        asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _give_up(self, waiting: deque[Exchange]) -> None:
+        """Drop what has reached its limit; requests of one journey reach it in order."""
+        now = now_ns()
+        while waiting:
+            first = waiting[0]
+            if not first.settled:
+                if first.scheduled_ns + first.script.limit_ns > now:
+                    return
+                self._pool.settle(first, "timeout" if first.written else "connect", 0)
+                first.drop()
+            waiting.popleft()
+
+    def _listen(self) -> None:
+        data = os.read(sys.stdin.fileno(), 4096)
+        if not data:
+            self._end("pipe")
+            return
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        if b"stop" in lines:
+            self._stop("stop")
+
+    def _stop(self, why: str) -> None:
+        """Schedule no more; end once every request is settled."""
+        if not self._end_ns:
+            self._why = why
+            self._end_ns = now_ns()
+            self._pacer.close()
+            if not self._unsettled:
+                self._end(why)
+
+    def _end(self, why: str) -> None:
+        if not self._end_ns:
+            self._end_ns = now_ns()
+            self._pacer.close()
+        if not self._ended.done():
+            self._why = why
+            self._ended.set_result(why)
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        loop.default_exception_handler(context)
+        self._fail(str(context.get("exception") or context["message"]))
+
+    def _fail(self, what: str) -> None:
+        print(f"holdfast.load: {what}", file=sys.stderr)
+        self._end("error")
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "ended": self._why,
+            "start_ns": self._start_ns,
+            "end_ns": self._end_ns or now_ns(),
+            "seed": self._plan["seed"],
+            "journeys": self._counts,
+            "open": self._unsettled,
+            "no_socket_left": self._pool.capped,
+            **self._lateness.report(),
+            **about_this_process(),
+        }
+
+    def _write_report(self) -> None:
+        """Whole, but not forced to the disk, which may take longer than a request can wait."""
+        path = self._run.path(REPORT)
+        part = path.with_name(f".{path.name}")
+        part.write_text(json.dumps(self._report()) + "\n")
+        part.replace(path)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the customers of the run folder that is the only argument; exit 1 if they failed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run = Run(Path(arguments[0]))
+    load = Load(run, run.read_json(PLAN))
+    gc.collect()
+    gc.freeze()
+    why = asyncio.Runner().run(load.main())
+    sys.stderr.flush()
+    os._exit(1 if why == "error" else 0)  # a name lookup that hangs in a thread cannot hold it up
