@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from holdfast.model import Interval, Observation
 from holdfast.reports.words import say
@@ -11,6 +11,7 @@ from holdfast.reports.words import say
 _CLIP = 2000
 _MOST_DECIMALS = 8
 _SHARES = ("ratio", "share")
+_ENOUGH = Context(prec=400)  # digits: any float can be written out
 
 
 def shown(text: str, most: int = _CLIP) -> str:
@@ -111,7 +112,7 @@ def _decimals(value: Decimal, share: bool) -> int:
 
 
 def _round(value: Decimal, decimals: int, mode: str) -> Decimal:
-    return value.quantize(Decimal(1).scaleb(-decimals), mode)
+    return value.quantize(Decimal(1).scaleb(-decimals), mode, _ENOUGH)
 
 
 def _text(value: Decimal, *, trim: bool = False) -> str:
