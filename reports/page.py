@@ -1,4 +1,4 @@
-"""The report as one page: no script, nothing fetched, readable for as long as there are browsers."""
+"""The report as one page: no script, nothing fetched, readable as long as there are browsers."""
 
 from datetime import timedelta
 from functools import cache

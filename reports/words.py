@@ -64,6 +64,7 @@ WORDS: Final = {
     "overall": "Overall",
     # the terminal
     "terminal.report": "Report",
+    "terminal.measure": "{label}:\n  {value}",
     # the summary
     "summary.title": "{title}: {verdict}",
     "summary.worst": "Worst: {objective}, {measured} (limit {limit}).",
