@@ -20,10 +20,8 @@ from holdfast.clock import until
 from holdfast.documents import Between, Environment, JourneyFile
 from holdfast.errors import InvalidInput, Unreachable
 from holdfast.model import Sample
-from holdfast.store import SAMPLES, Run, parse_sample
+from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, parse_sample
 
-PLAN = "load_plan.json"
-REPORT = "samples/load.json"
 LOG = "samples/customers.log"
 
 _START_S = 10.0
@@ -102,10 +100,10 @@ def start(
         Unreachable: the process ended, or was not ready within 10 s.
     """
     check(environment, journeys, rates)
-    if run.path(PLAN).exists():
+    if run.path(LOAD_PLAN).exists():
         raise InvalidInput(str(run.folder), "it already has customers", "Start another run")
     run.write_json(
-        PLAN,
+        LOAD_PLAN,
         {
             "url": environment.customers.url,
             "seed": bounds["seed"],
@@ -115,9 +113,9 @@ def start(
             "values": environment.customers.values,
         },
     )
-    run.path(REPORT).parent.mkdir(mode=0o700, exist_ok=True)
+    run.path(LOAD_REPORT).parent.mkdir(mode=0o700, exist_ok=True)
     started = Customers(run, _process(run), max(journeys[name].limit for name in rates))
-    ready = run.path(REPORT).exists
+    ready = run.path(LOAD_REPORT).exists
     if not until(lambda: ready() or not started.alive(), seconds=_START_S) or not ready():
         started.kill()
         why = run.path(LOG).read_text().strip().splitlines() or ["it said nothing"]
@@ -175,6 +173,8 @@ def _wrongs(journey: JourneyFile, lists: Mapping[str, list[str]]) -> Iterator[st
         yield "`money: true` needs a value `amount` with `between:`, in cents"
     if journey.money and "account" not in journey.values:
         yield "`money: true` needs a value `account`"
+    if journey.money and "${id}" not in json.dumps(journey.request.model_dump()):
+        yield "`money: true` needs `${id}` in its request, or the ledger cannot be matched"
 
 
 def _wrong_values(journey: JourneyFile, lists: Mapping[str, list[str]]) -> Iterator[str]:
@@ -255,5 +255,5 @@ def _samples(data: bytes) -> list[Sample]:
 
 def report(run: Run) -> Mapping[str, Any]:
     """The process's own account: requests by journey, its lateness in ms, its CPU seconds."""
-    account: Mapping[str, Any] = run.read_json(REPORT)
+    account: Mapping[str, Any] = run.read_json(LOAD_REPORT)
     return account

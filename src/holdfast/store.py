@@ -18,10 +18,12 @@ from typing import Any
 
 from holdfast.clock import Anchor, utc_now
 from holdfast.errors import InvalidInput
-from holdfast.model import Sample, plain
+from holdfast.model import Record, Sample, plain
 
 FIRST = "0" * 64
 SAMPLES = "samples/customers.csv"
+LOAD_PLAN = "load_plan.json"  # what the customers' process was asked to do
+LOAD_REPORT = "samples/load.json"  # its own account: requests, lateness in ms, CPU seconds
 _HEADER = [*Sample.__dataclass_fields__]
 
 
@@ -118,6 +120,39 @@ class Run:
             if next(rows, None) != _HEADER:
                 return []
             return [sample for row in rows if (sample := parse_sample(row))]
+
+    def record(self) -> Record:
+        """Everything that judging may look at; what is not there is absent, not empty."""
+        series = {path.stem: self.read_json(f"series/{path.name}") for path in self._series("json")}
+        rows = {path.stem: _rows(path) for path in self._series("jsonl")}
+        load = self.path("samples/load.json")
+        return Record(
+            plan=self.read_json("plan.json"),
+            events=tuple(self.records("events.jsonl")),
+            samples=tuple(self.samples()),
+            load=self.read_json("samples/load.json") if load.exists() else {},
+            series=series,
+            pods=tuple(self.records("samples/pods.jsonl")),
+            readbacks=tuple(self.records("samples/readbacks.jsonl")),
+            transfers=rows.get("transfers"),
+            settlements=rows.get("settlements"),
+        )
+
+    def write_manifest(self) -> None:
+        """The SHA-256 of every file of the run, by name."""
+        hashes = {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != "manifest.json"
+        }
+        self.write_json("manifest.json", {"sha256": hashes})
+
+    def _series(self, ending: str) -> list[Path]:
+        return sorted(self.path("series").glob(f"*.{ending}"))
+
+
+def _rows(path: Path) -> tuple[dict[str, Any], ...]:
+    return tuple(json.loads(line) for line in path.read_text().splitlines())
 
 
 def parse_sample(row: list[str]) -> Sample | None:

@@ -27,8 +27,7 @@ def pacer(loop: asyncio.AbstractEventLoop, due: Callable[[], None]) -> Pacer:
     """The best pacer that this system has."""
     if sys.version_info >= (3, 13) and hasattr(os, "timerfd_create"):
         return _Timerfd(loop, due, os.timerfd_create(CLOCK_MONOTONIC), _set_by_os)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "timerfd_create"):
+    if hasattr(ctypes.CDLL(None), "timerfd_create"):
         return by_ctypes(loop, due)
     return LoopTimer(loop, due)
 
@@ -36,22 +35,21 @@ def pacer(loop: asyncio.AbstractEventLoop, due: Callable[[], None]) -> Pacer:
 def by_ctypes(loop: asyncio.AbstractEventLoop, due: Callable[[], None]) -> Pacer:
     """A timerfd on Python 3.12, whose `os` cannot make one."""
     libc = ctypes.CDLL(None, use_errno=True)
+
+    def set_time(fd: int, at_ns: int) -> None:
+        fields = (ctypes.c_long * 4)(0, 0, *divmod(at_ns, SECOND))  # interval, then the instant
+        if libc.timerfd_settime(fd, ABSOLUTE, fields, None):
+            raise OSError(ctypes.get_errno(), "timerfd_settime failed")
+
     fd = libc.timerfd_create(CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         raise OSError(ctypes.get_errno(), "timerfd_create failed")
-    return _Timerfd(loop, due, fd, _set_by_libc)
+    return _Timerfd(loop, due, fd, set_time)
 
 
 def _set_by_os(fd: int, at_ns: int) -> None:
     if sys.version_info >= (3, 13):
         os.timerfd_settime_ns(fd, flags=ABSOLUTE, initial=at_ns)
-
-
-def _set_by_libc(fd: int, at_ns: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    fields = (ctypes.c_long * 4)(0, 0, *divmod(at_ns, SECOND))  # interval, then the instant
-    if libc.timerfd_settime(fd, ABSOLUTE, fields, None):
-        raise OSError(ctypes.get_errno(), "timerfd_settime failed")
 
 
 class _Timerfd:

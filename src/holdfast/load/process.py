@@ -23,10 +23,8 @@ from holdfast.load.pacing import pacer
 from holdfast.load.record import Lateness, Rows, about_this_process
 from holdfast.load.schedule import schedule
 from holdfast.load.scripts import Script
-from holdfast.store import SAMPLES, Run
+from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run
 
-PLAN = "load_plan.json"
-REPORT = "samples/load.json"
 _TICK = 0.025  # seconds between looks at limits, connections and rows
 _REPORT_EVERY = 5 * SECOND
 _HEAD_START = SECOND // 4  # for the first connections
@@ -50,48 +48,50 @@ def socket_bound(rates: Mapping[str, float], limits: Mapping[str, float]) -> int
 
 
 class Load:
-    """One run of the customers."""
+    """One run of the customers; made inside a running event loop."""
 
     def __init__(self, run: Run, plan: Mapping[str, Any]) -> None:
-        self._run, self._plan = run, plan
+        self._run, self._seed = run, plan["seed"]
         journeys = {name: plan["journeys"][name] for name in plan["rates"]}
         self._scripts = {
             name: Script(name, journey, plan, run.id) for name, journey in journeys.items()
         }
         self._open: dict[str, deque[Exchange]] = {name: deque() for name in journeys}
+        self._unsettled = 0
         self._counts = {
             name: dict.fromkeys(("scheduled", "sent", "answered"), 0) for name in journeys
         }
         self._lateness = Lateness()
-        self._unsettled = 0
-        self._end_ns = 0  # when the scheduling ended; 0 while it goes on
-        self._why = ""
-        self._heard = b""
+        self._rows = Rows(run.path(SAMPLES))
         limits = {name: journey["limit"] for name, journey in journeys.items()}
         where = urlsplit(plan["url"])
         most = socket_bound(plan["rates"], limits)
         self._pool = Pool(where.hostname or "", where.port or 80, most, self._settle)
-        self._rows = Rows(run.path(SAMPLES))
+
+        self._loop = asyncio.get_running_loop()
+        self._start_ns = now_ns() + _HEAD_START
+        self._last_ns = self._start_ns + round(plan["max_seconds"] * SECOND)
+        self._end_ns = 0  # when the scheduling ended; 0 while it goes on
+        self._report_ns = 0  # when the next report is due
+        self._schedule = schedule(plan["rates"], self._start_ns)
+        self._next = next(self._schedule)
+        self._pacer = pacer(self._loop, self._due)
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._why = ""
+        self._heard = b""
 
     async def main(self) -> str:
         """Send until told to stop; returns why it ended: stop, max_seconds, pipe, signal, error."""
-        loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[str] = loop.create_future()
-        loop.set_exception_handler(self._failed)
-        loop.add_signal_handler(signal.SIGTERM, self._end, "signal")
-        loop.add_reader(sys.stdin.fileno(), self._listen)
+        self._loop.set_exception_handler(self._failed)
+        self._loop.add_signal_handler(signal.SIGTERM, self._end, "signal")
+        self._loop.add_reader(sys.stdin.fileno(), self._listen)
         self._pool.fill()
-        self._start_ns = now_ns() + _HEAD_START
-        self._last_ns = self._start_ns + round(self._plan["max_seconds"] * SECOND)
-        self._schedule = schedule(self._plan["rates"], self._start_ns)
-        self._next = next(self._schedule)
-        self._pacer = pacer(loop, self._due)
         self._pacer.arm(self._next[0])
         self._tick()
-        why = await self._ended
+        await self._ended
         self._rows.close()
-        self._run.write_json(REPORT, self._report())
-        return why
+        self._run.write_json(LOAD_REPORT, self._report())
+        return self._why
 
     def _due(self) -> None:
         for _ in range(_BATCH):
@@ -125,21 +125,22 @@ class Load:
             self._end(self._why)
 
     def _tick(self) -> None:
+        now = now_ns()
         for waiting in self._open.values():
-            self._give_up(waiting)
+            self._give_up(waiting, now)
         self._pool.tidy()
         self._rows.flush()
         if self._rows.error:
             self._fail(f"the samples cannot be written: {self._rows.error}")
-        now = now_ns()
-        if now >= getattr(self, "_report_ns", 0):
+        if now >= self._last_ns:
+            self._stop("max_seconds")
+        if now >= self._report_ns:
             self._report_ns = now + _REPORT_EVERY
             self._write_report()
-        asyncio.get_running_loop().call_later(_TICK, self._tick)
+        self._loop.call_later(_TICK, self._tick)
 
-    def _give_up(self, waiting: deque[Exchange]) -> None:
+    def _give_up(self, waiting: deque[Exchange], now: int) -> None:
         """Drop what has reached its limit; requests of one journey reach it in order."""
-        now = now_ns()
         while waiting:
             first = waiting[0]
             if not first.settled:
@@ -168,13 +169,14 @@ class Load:
                 self._end(why)
 
     def _end(self, why: str) -> None:
+        """End now; requests that are still open are left out."""
         if not self._end_ns:
             self._end_ns = now_ns()
             self._pacer.close()
         if not self._ended.done():
             self._why = why
-            self._ended.set_result(why)
-            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._loop.remove_reader(sys.stdin.fileno())
+            self._ended.set_result(None)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
@@ -189,7 +191,7 @@ class Load:
             "ended": self._why,
             "start_ns": self._start_ns,
             "end_ns": self._end_ns or now_ns(),
-            "seed": self._plan["seed"],
+            "seed": self._seed,
             "journeys": self._counts,
             "open": self._unsettled,
             "no_socket_left": self._pool.capped,
@@ -199,19 +201,22 @@ class Load:
 
     def _write_report(self) -> None:
         """Whole, but not forced to the disk, which may take longer than a request can wait."""
-        path = self._run.path(REPORT)
+        path = self._run.path(LOAD_REPORT)
         part = path.with_name(f".{path.name}")
         part.write_text(json.dumps(self._report()) + "\n")
         part.replace(path)
 
 
+async def _customers(run: Run) -> str:
+    load = Load(run, run.read_json(LOAD_PLAN))
+    gc.collect()
+    gc.freeze()
+    return await load.main()
+
+
 def main(arguments: list[str]) -> None:
     """Run the customers of the run folder that is the only argument; exit 1 if they failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run = Run(Path(arguments[0]))
-    load = Load(run, run.read_json(PLAN))
-    gc.collect()
-    gc.freeze()
-    why = asyncio.Runner().run(load.main())
+    why = asyncio.Runner().run(_customers(Run(Path(arguments[0]))))
     sys.stderr.flush()
     os._exit(1 if why == "error" else 0)  # a name lookup that hangs in a thread cannot hold it up
