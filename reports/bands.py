@@ -11,7 +11,7 @@ from holdfast.reports.record import BreakerSpan, ShareBin
 from holdfast.reports.svg import TOP, Time, el, rule, text
 from holdfast.reports.words import listed, say
 
-_ROW = 38.0
+_HEADING, _ROW = 22.0, 20.0
 _SHARE = 150.0
 _STYLES = 6
 _MOST_GAP = 1.5
@@ -21,37 +21,52 @@ _WORDS_FROM = {"open": 0.07, "half_open": 0.13}
 
 
 def breakers(spans: tuple[BreakerSpan, ...], time: Time) -> Chart:
-    """One row for each gateway and pod."""
+    """One band for each pod, gateway by gateway."""
     title = say("breakers.title")
     if not spans:
         return Chart("breakers", title)
     names = ("breakers.gateway", "breakers.pod", "breakers.state", "phases.from", "phases.to")
     ordered = sorted(spans, key=lambda one: (one.gateway, one.pod, one.start_s))
-    places = sorted({(one.gateway, one.pod) for one in spans})
     states = [*_TALL] + ["other"] * any(one.state not in _TALL for one in spans)
     return draw(
         Chart(
             "breakers",
             title,
             caption=_breakers_caption(ordered, time),
-            keys=tuple(Key(_dashed(state), say(f"breakers.{state}")) for state in states),
+            keys=tuple(Key(_kind(state), say(f"breakers.{state}")) for state in states),
             table=Table(title, tuple(map(say, names)), tuple(_span_row(s, time) for s in ordered)),
         ),
-        (time, _ROW * len(places)),
-        _breaker_marks(ordered, places, time),
+        (time, max(_places(ordered)[1].values()) - TOP + 5),
+        _breaker_marks(ordered, time),
     )
 
 
-def _breaker_marks(
-    spans: list[BreakerSpan], places: list[tuple[str, str]], time: Time
-) -> Iterator[Markup]:
-    for n, (gateway, pod) in enumerate(places):
-        words = say("breakers.row", gateway=shown(gateway, 24), pod=shown(pod, 40))
-        yield text(words, "0%", TOP + _ROW * n + 14, "row")
+def _places(spans: list[BreakerSpan]) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
+    """Where each gateway's heading stands, and where the band of each of its pods ends."""
+    heads: dict[str, float] = {}
+    bottoms: dict[tuple[str, str], float] = {}
+    y = float(TOP)
     for one in spans:
-        bottom = TOP + _ROW * (places.index((one.gateway, one.pod)) + 1) - 4
+        if one.gateway not in heads:
+            y += _HEADING
+            heads[one.gateway] = y
+        if (one.gateway, one.pod) not in bottoms:
+            y += _ROW
+            bottoms[one.gateway, one.pod] = y
+    return heads, bottoms
+
+
+def _breaker_marks(spans: list[BreakerSpan], time: Time) -> Iterator[Markup]:
+    heads, bottoms = _places(spans)
+    for gateway, y in heads.items():
+        yield text(shown(gateway, 40), "0%", y - 3, "row")
+    for (_, pod), y in bottoms.items():
+        short = shown(pod.rsplit("-", 1)[-1], 7)
+        yield el("text", {"class": "tick end", "x": "0%", "dx": -6, "y": y - 2}, short)
+    for one in spans:
+        bottom = bottoms[one.gateway, one.pod]
         tall = _TALL.get(one.state, 12.0)
-        kind = _dashed(one.state) if one.state in _TALL else "other"
+        kind = _kind(one.state)
         yield time.box(one.start_s, one.end_s, (bottom - tall, bottom), f"state {kind}")
         if time.at(one.end_s) - time.at(one.start_s) >= _WORDS_FROM.get(one.state, 2.0):
             place = {"x": time.x(one.start_s), "y": bottom - 4, "dx": 5}
@@ -67,8 +82,8 @@ def _state(state: str) -> str:
     return shown(state, 40).replace("_", "-")
 
 
-def _dashed(state: str) -> str:
-    return state.replace("_", "-")
+def _kind(state: str) -> str:
+    return state.replace("_", "-") if state in _TALL else "other"
 
 
 def _breakers_caption(spans: list[BreakerSpan], time: Time) -> str:
@@ -93,7 +108,7 @@ def shares(name: str, bins: tuple[ShareBin, ...], time: Time) -> Chart:
     if not carriers:
         return Chart(name, title)
     labels = tuple(shown(carrier, 60) for carrier in carriers)
-    head = (say("chart.second"), say("chart.utc"), *labels)
+    head = (*time.head, *labels)
     return draw(
         Chart(
             name,

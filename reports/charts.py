@@ -48,11 +48,12 @@ def _requests(bins: tuple[Bin, ...], time: Time) -> Chart:
     title = say("requests.title")
     if not bins:
         return Chart("requests", title)
-    heads = ("chart.second", "chart.utc", "requests.good.head", "requests.bad.head")
+    head = (*time.head, say("requests.good.head"), say("requests.bad.head"))
     rows = tuple((*time.stamp(one.t_s), number(one.good), number(one.bad)) for one in bins)
     height = _GOOD + _GAP + _BAD
     strips = [
         *_strip([(one.t_s, one.good) for one in bins], time, (TOP, TOP + _GOOD), "good"),
+        rule("0%", TOP + _GOOD, "100%", TOP + _GOOD, "axis"),
         *_strip(
             [(one.t_s, one.bad) for one in bins], time, (TOP + _GOOD + _GAP, TOP + height), "bad"
         ),
@@ -63,7 +64,7 @@ def _requests(bins: tuple[Bin, ...], time: Time) -> Chart:
             title,
             caption=_requests_caption(bins, time),
             keys=(Key("good", say("requests.good")), Key("bad", say("requests.bad"))),
-            table=Table(title, tuple(map(say, heads)), rows),
+            table=Table(title, head, rows),
         ),
         (time, height),
         strips,
@@ -94,7 +95,9 @@ def _strip(
     yield from _grid(ticks, y[1], scale, number)
     for from_s, to_s, count in _runs(counts):
         if count:
-            yield time.box(from_s, to_s, (y[1] - max(2.0, scale(count)), y[1]), f"bar {kind}")
+            top = y[1] - max(2.0, scale(count))
+            yield time.box(from_s, to_s, (top, y[1]), f"bar {kind}")
+            yield rule(time.x(from_s), top, time.x(to_s), top, f"top {kind}")
 
 
 def _runs(counts: list[tuple[float, int]]) -> Iterator[tuple[float, float, int]]:
@@ -123,13 +126,7 @@ def _latency(place: int, limit: Limit, report: Report, time: Time) -> Chart:
     bins = [one for one in report.latency if one.journey == limit.journey and _finite(one)]
     if not bins:
         return Chart(f"latency-{place}", title)
-    names = (
-        "chart.second",
-        "chart.utc",
-        "latency.p50.head",
-        "latency.p99.head",
-        "latency.max.head",
-    )
+    head = (*time.head, *(say(f"latency.{name}.head") for name in ("p50", "p99", "max")))
     rows = tuple(
         (*time.stamp(one.t_s), *(number(value, 3) for value in (one.p50, one.p99, one.max)))
         for one in bins
@@ -141,7 +138,7 @@ def _latency(place: int, limit: Limit, report: Report, time: Time) -> Chart:
             title,
             caption=_latency_caption(bins, limit, time),
             keys=(*keys, Key("max", say("latency.max"))),
-            table=Table(title, tuple(map(say, names)), rows),
+            table=Table(title, head, rows),
             remark=say("latency.scale"),
         ),
         (time, _LATENCY),
@@ -156,10 +153,11 @@ def _finite(one: LatencyBin) -> bool:
 def _latency_marks(bins: list[LatencyBin], limit: Limit, time: Time) -> Iterator[Markup]:
     lines = [value for value in (limit.within, limit.target) if value]
     least = max(_LEAST_LATENCY, min(one.p50 for one in bins))
-    ticks = decades(least, max([one.max for one in bins] + [1.2 * value for value in lines]))
-    scale = logarithmic(ticks[0], ticks[-1], _LATENCY)
+    most = 1.5 * max([one.max for one in bins] + lines)
+    ticks = decades(least, most)
+    scale = logarithmic(ticks[0], max(most, 10 * ticks[0]), _LATENCY)
     base = TOP + _LATENCY
-    yield from _grid(ticks, base, scale, _latency_tick)
+    yield from _grid(ticks, base, scale, _duration)
     yield _paths(bins, time, base, scale)
     for one in bins:
         place = {"cx": time.x(one.t_s + 0.5), "cy": f"{base - scale(one.max):.1f}", "r": 1.7}
@@ -196,7 +194,7 @@ def _line(points: list[tuple[float, str]], time: Time) -> str:
     )
 
 
-def _latency_tick(value: float) -> str:
+def _duration(value: float) -> str:
     if value < 1:
         return say("chart.milliseconds", milliseconds=seconds(value * 1000))
     return say("chart.seconds", seconds=seconds(value))
@@ -207,10 +205,10 @@ def _latency_caption(bins: list[LatencyBin], limit: Limit, time: Time) -> str:
     sentences = [
         say(
             "latency.caption",
-            worst=seconds(worst.max),
+            worst=_duration(worst.max),
             at=number(time.since(worst.t_s), 1),
-            p99=seconds(max(one.p99 for one in bins)),
-            p50=seconds(max(one.p50 for one in bins)),
+            p99=_duration(max(one.p99 for one in bins)),
+            p50=_duration(max(one.p50 for one in bins)),
         )
     ]
     if limit.within:

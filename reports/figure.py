@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from holdfast.reports.quantity import number
-from holdfast.reports.svg import BOTTOM, TOP, Time, el, ground
+from holdfast.reports.svg import BOTTOM, TOP, Time, el, frame, shade
 from holdfast.reports.words import say
 
 
@@ -41,7 +41,7 @@ class Chart:
 
 
 def draw(chart: Chart, place: tuple[Time, float], marks: Iterable[Markup]) -> Chart:
-    """The chart with its picture: what it stands on, then its marks; `place` ends in the height."""
+    """The chart with its picture: shade, marks, frame; `place` is the axis and the height."""
     time, height = place
     sentences = [chart.caption, chart.remark, _shading(time)]
     named = {"role": "img", "aria-labelledby": f"{chart.id}-title {chart.id}-words"}
@@ -50,8 +50,9 @@ def draw(chart: Chart, place: tuple[Time, float], marks: Iterable[Markup]) -> Ch
         {"class": "plot", "height": f"{TOP + height + BOTTOM:g}", **named},
         el("title", {"id": f"{chart.id}-title"}, chart.title),
         el("desc", {"id": f"{chart.id}-words"}, say("sentence").join(filter(None, sentences))),
-        ground(time, height),
+        shade(time, height),
         *marks,
+        frame(time, height),
     )
     return replace(chart, picture=picture)
 

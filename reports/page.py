@@ -115,7 +115,8 @@ def _timeline(report: Report, zero: float) -> Table:
         )
         for one in sorted(report.timeline, key=lambda one: one.at)
     )
-    head = (say("chart.second"), say("chart.utc"), say("timeline.what"))
+    since = say("chart.axis.fault" if report.fault else "chart.axis.start")
+    head = (since, say("chart.utc"), say("timeline.what"))
     return Table(say("timeline.caption"), head, rows)
 
 

@@ -89,6 +89,11 @@ class Time:
         place = {"x": self.x(from_s), "y": f"{y[0]:.1f}", "width": percent(width)}
         return el("rect", {"class": kind, **place, "height": f"{max(0.0, y[1] - y[0]):.1f}"})
 
+    @property
+    def head(self) -> tuple[str, str]:
+        """How the table's columns of time are called."""
+        return say("chart.axis.fault" if self.fault else "chart.axis.start"), say("chart.utc")
+
     def stamp(self, t_s: float) -> tuple[str, str]:
         """Seconds from the fault, and UTC: how a row of a table begins."""
         at = self.origin + timedelta(seconds=t_s)
@@ -115,19 +120,26 @@ def round_ticks(most: float, count: int = 3) -> list[float]:
     """0 and a few round numbers, the last one at or above `most`."""
     raw = max(1.0, most) / count
     unit = 10 ** math.floor(math.log10(raw))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw)
+    step = max(1.0, next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw))
     return [step * n for n in range(math.ceil(max(1.0, most) / step) + 1)]
 
 
 def decades(least: float, most: float) -> list[float]:
-    """Powers of ten that enclose the values."""
+    """Powers of ten: the first at or below `least`, the others up to `most`."""
     low = math.floor(math.log10(least))
-    high = max(low + 1, math.ceil(math.log10(most)))
-    return [10.0**power for power in range(low, high + 1)]
+    return [10.0**power for power in range(low, math.floor(math.log10(most)) + 1)]
 
 
-def ground(time: Time, height: float) -> Markup:
-    """What every chart stands on: the fault's shade, its marks, and the axis of time."""
+def shade(time: Time, height: float) -> Markup:
+    """The stretch in which the fault is in place; it lies below everything else."""
+    if not time.lasts:
+        return Markup("")
+    end = time.end_s if time.undo_s is None else time.undo_s
+    return time.box(time.zero_s, end, (TOP, TOP + height), "shade")
+
+
+def frame(time: Time, height: float) -> Markup:
+    """The axis of time and the marks of fault and undo; they lie above everything else."""
     base = TOP + height
     parts = [*_fault(time, base), rule("0%", base, "100%", base, "axis")]
     for tick in _time_ticks(time):
@@ -145,8 +157,6 @@ def _fault(time: Time, base: float) -> Iterable[Markup]:
     end = time.undo_s if time.undo_s is not None else time.end_s
     narrow = time.lasts and time.at(end) - time.at(start) < _NARROW
     words = "chart.remains" if time.lasts and time.undo_s is None else "chart.fault"
-    if time.lasts:
-        yield time.box(start, end, (TOP, base), "shade")
     yield rule(time.x(start), TOP - 14, time.x(start), base, "fault")
     kind = "mark end" if narrow else "mark start"
     yield el("text", _beside(time.x(start), kind, narrow), say(words))
