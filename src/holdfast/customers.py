@@ -251,9 +251,3 @@ def _from_end(path: Path, since_ns: int) -> bytes:
 def _samples(data: bytes) -> list[Sample]:
     rows: Iterator[list[str]] = csv.reader(data.decode(errors="replace").splitlines())
     return [sample for row in rows if (sample := parse_sample(row))]
-
-
-def report(run: Run) -> Mapping[str, Any]:
-    """The process's own account: requests by journey, its lateness in ms, its CPU seconds."""
-    account: Mapping[str, Any] = run.read_json(LOAD_REPORT)
-    return account

@@ -12,7 +12,7 @@ from holdfast.load.scripts import Ready, Script
 OPEN = 50  # connections that are kept open at least
 MAX_AGE = 5 * SECOND
 MAX_REQUESTS = 100
-_REFILL = 10  # connections opened at most by one `tidy`, so that a refusing server is not flooded
+_REFILL = 2  # connections opened at most by one `tidy`, so that a refusing server is not flooded
 
 
 def _nothing() -> None:
@@ -188,11 +188,12 @@ class Pool:
         except OSError:
             pass
         finally:
-            if connection.transport is None:
+            if connection.transport is None:  # else connection_lost counts it
+                connection.closed = True
                 self._sockets -= 1
         if exchange is None:
             self.release(connection, keep=True)
-        elif connection.closed or connection.transport is None:
+        elif connection.closed:
             self.settle(exchange, "connect", 0)
         else:
             connection.send(exchange)
