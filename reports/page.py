@@ -3,6 +3,7 @@
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
+from shlex import quote
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
@@ -58,7 +59,7 @@ def _alert(report: Report) -> str:
     """What to do at once when a fault may remain; empty when there is nothing to do."""
     if report.exit_code != _REMAINS:
         return ""
-    return say("alert.remains", command=f"holdfast undo {shown(report.folder)}")
+    return say("alert.remains", command=f"holdfast undo {quote(shown(report.folder))}")
 
 
 def _proof(shown_: bool | None) -> str:

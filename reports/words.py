@@ -44,7 +44,6 @@ WORDS: Final = {
     # quantities
     "quantity.interval": "{low}–{high}",
     "quantity.above": "> {low}",
-    "quantity.below": "≤ {high}",
     "quantity.unit": "{number} {unit}",
     "quantity.percent": "%",
     "quantity.none": "not measured",
@@ -123,6 +122,7 @@ WORDS: Final = {
     "phases.to": "To, s",
     "recompute": "Compute it again",
     "recompute.lead": "Every verdict follows from the files of the run folder, offline:",
+    "recompute.none": "There is nothing to compute: the run was not recorded far enough.",
     "observations": "Observations",
     "observations.caption": "What was measured, and from what",
     "observations.name": "Observation",
