@@ -186,8 +186,9 @@ def test_it_ends_at_once_when_the_pipe_closes(server: SlowServer, tmp_path: Path
     rates = {"balance": 50.0, "slow": 50.0}
     with ended(start(tmp_path, server.url, journeys, rates)) as case:
         case.wait_for(10)
-        assert case.customers.process.stdin
-        case.customers.process.stdin.close()
+        assert case.customers.pipe is not None
+        os.close(case.customers.pipe)
+        case.customers.pipe = None
         assert case.customers.process.wait(WAIT_S) == 0
         report = case.report()
         assert report["ended"] == "pipe"

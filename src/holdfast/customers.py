@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, Unpack
+from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from holdfast.clock import until
@@ -34,22 +34,23 @@ _OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade
 
 
 class Bounds(TypedDict):
-    """The seed of the customers' choices, and the seconds after which they end in any case.
-
-    `keep` leaves the pipe open until this process ends: for callers who hold nothing that lives on.
-    """
+    """The seed of the customers' choices, and the seconds after which they end in any case."""
 
     seed: int
     max_seconds: float
-    keep: NotRequired[bool]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Customers:
-    """The customers' process. It ends when this object and its pipe are gone, unless kept."""
+    """The customers' process.
+
+    `pipe` is a bare descriptor on purpose: no garbage collector closes it, so who starts customers
+    and keeps nothing (a probe) has them until the process ends.
+    """
 
     run: Run
     process: subprocess.Popen[bytes]
+    pipe: int | None
     longest_limit: float
 
     def alive(self) -> bool:
@@ -61,13 +62,10 @@ class Customers:
 
         False when it had ended before, failed, or had to be killed: the samples are then not all.
         """
-        if not self.alive():
-            self.kill()
-            return False
-        assert self.process.stdin
         try:
-            self.process.stdin.write(b"stop\n")
-            self.process.stdin.flush()
+            if self.pipe is None or not self.alive():
+                return False
+            os.write(self.pipe, b"stop\n")
             return self.process.wait(self.longest_limit + _MARGIN_S) == 0
         except (BrokenPipeError, subprocess.TimeoutExpired):
             return False
@@ -76,14 +74,12 @@ class Customers:
 
     def kill(self) -> None:
         """End it now, without a drain; harmless when it has ended."""
-        assert self.process.stdin
         if self.alive():
             self.process.kill()
         self.process.wait()
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            return  # what was not read when it ended
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
 
 
 def start(
@@ -114,30 +110,30 @@ def start(
         },
     )
     run.path(LOAD_REPORT).parent.mkdir(mode=0o700, exist_ok=True)
-    started = Customers(run, _process(run), max(journeys[name].limit for name in rates))
+    started = Customers(run, *_process(run), max(journeys[name].limit for name in rates))
     ready = run.path(LOAD_REPORT).exists
     if not until(lambda: ready() or not started.alive(), seconds=_START_S) or not ready():
         started.kill()
         why = run.path(LOG).read_text().strip().splitlines() or ["it said nothing"]
         raise Unreachable("the customers' process", why[-1], f"Read {run.path(LOG)}")
-    if bounds.get("keep"):
-        assert started.process.stdin
-        os.dup(started.process.stdin.fileno())  # lost on purpose: only this process's end closes it
     return started
 
 
-def _process(run: Run) -> subprocess.Popen[bytes]:
-    log = os.open(run.path(LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def _process(run: Run) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and the end of its pipe that is ours."""
+    command = [sys.executable, "-P", "-m", "holdfast.load", str(run.folder.resolve())]
+    theirs, ours = os.pipe()
     try:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "holdfast.load", str(run.folder.resolve())],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            process_group=0,
-        )
+        with run.path(LOG).open("ab") as log:
+            process = subprocess.Popen(
+                command, stdin=theirs, stdout=log, stderr=log, process_group=0
+            )
+    except BaseException:
+        os.close(ours)
+        raise
     finally:
-        os.close(log)
+        os.close(theirs)
+    return process, ours
 
 
 def check(
