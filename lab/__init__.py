@@ -1,0 +1,1 @@
+"""The reference wallet and its whole platform on one machine; holdfast never imports it."""
