@@ -4,6 +4,9 @@ Instants are nanoseconds of CLOCK_MONOTONIC, which every process of this host sh
 ties them to the wall clock, which is read at the start and at the end of a run only.
 """
 
+import contextvars
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -76,3 +79,31 @@ def ticks(seconds: float, *, every: float) -> Iterator[int]:
 def until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:
     """Wait until the condition is true; False when it was not within `seconds`."""
     return any(condition() for _ in ticks(seconds, every=every))
+
+
+def within[T](seconds: float, work: Callable[[], T]) -> T:
+    """What `work` returns or raises, within so many seconds in all.
+
+    A socket's own time limit starts again with every byte, and a name's lookup has none: only a
+    thread of its own can be left behind.
+
+    Raises:
+        TimeoutError: it was not done by then; its daemon thread is left to itself.
+    """
+    answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def body() -> None:
+        try:
+            answers.put((work(), None))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the caller raises it
+            answers.put((None, error))
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(body,), name="within", daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"not done within {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]  # None only where work returned it

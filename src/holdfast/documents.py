@@ -5,14 +5,22 @@ A file is refused when it is larger than 1 MiB, uses aliases or a key twice, is 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from holdfast.errors import InvalidInput
+from holdfast.model import Journey
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -36,12 +44,18 @@ def per_second(text: object) -> float:
     return float(match[1])
 
 
-def _known(value: object, parse: Any) -> object:
-    return value if isinstance(value, float) else parse(value)
+def _with_unit(parse: Callable[[object], float]) -> BeforeValidator:
+    """Numbers need their unit in a file that a person wrote; in our own records they are bare."""
+
+    def validate(value: object, info: ValidationInfo) -> object:
+        recorded = isinstance(info.context, dict) and info.context.get("recorded")
+        return value if recorded and isinstance(value, float) else parse(value)
+
+    return BeforeValidator(validate)
 
 
-Duration = Annotated[float, BeforeValidator(lambda v: _known(v, seconds))]
-Rate = Annotated[float, BeforeValidator(lambda v: _known(v, per_second))]
+Duration = Annotated[float, _with_unit(seconds)]
+Rate = Annotated[float, _with_unit(per_second)]
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
 
@@ -182,6 +196,10 @@ class JourneyFile(_Strict):
     money: bool = False
     entrance: dict[str, str] = {}
 
+    def judged(self, name: str) -> Journey:
+        """What judging needs of it."""
+        return Journey(name, self.within, self.target, self.limit, self.money, self.entrance)
+
 
 class ObjectiveFile(_Strict):
     """A promised number, with its unit and its source."""
@@ -262,14 +280,21 @@ def read_yaml(path: Path) -> Any:
         raise InvalidInput(str(path), f"not YAML: {error}", "Correct the file") from None
 
 
-def checked[T: BaseModel](schema: type[T], data: Any, place: str) -> T:
+def recorded[T: BaseModel](schema: type[T], data: Any, place: str) -> T:
+    """What we wrote down ourselves, as the schema's type: durations are seconds there."""
+    return checked(schema, data, place, context={"recorded": True})
+
+
+def checked[T: BaseModel](
+    schema: type[T], data: Any, place: str, *, context: dict[str, Any] | None = None
+) -> T:
     """The data as the schema's type.
 
     Raises:
         InvalidInput: names the place, the path inside it, and what is wrong, all at once.
     """
     try:
-        return schema.model_validate(data, strict=False)
+        return schema.model_validate(data, strict=False, context=context)
     except ValidationError as error:
         wrong = [
             f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"

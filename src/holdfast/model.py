@@ -126,6 +126,24 @@ class Finding:
     observations: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Record:
+    """A finished run as its folder holds it: all that judging may look at.
+
+    `transfers` and `settlements` are None where they could not be read: no data is not zero.
+    """
+
+    plan: Json
+    events: tuple[Json, ...]
+    samples: tuple[Sample, ...]
+    load: Json
+    series: Mapping[str, Json]
+    pods: tuple[Json, ...]
+    readbacks: tuple[Json, ...]
+    transfers: tuple[Json, ...] | None = None
+    settlements: tuple[Json, ...] | None = None
+
+
 def plain(value: Any) -> Any:
     """A dataclass, or a container of them, as what JSON can hold."""
     if hasattr(value, "__dataclass_fields__"):

@@ -1,0 +1,40 @@
+"""How long until customers were served again, and stayed so: the wait that holds a fault."""
+
+from typing import Any
+
+from holdfast import context
+from holdfast.clock import SECOND, now_ns, ticks
+from holdfast.customers import Tail
+from holdfast.documents import seconds
+from holdfast.measure import first_lasting_window
+
+__all__ = ["wait"]
+
+_LOOK_EVERY_S = 0.5
+
+
+def wait(
+    at_least: str, at_most: str, configuration: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Hold the fault until customers have recovered and stayed so, or until `at_most`.
+
+    Both are durations such as `60s`, counted from the instant that the fault took effect. The answer
+    says how long it was held and whether customers had recovered; it decides nothing: verdicts are
+    computed from every sample when the run is over.
+    """
+    here = context.of(configuration)
+    faults = here.faults()
+    if not faults:
+        return {"held_s": 0.0, "recovered": False, "why": "no fault took effect"}
+    began = int(faults[0]["began_ns"])
+    journeys, stable = here.judged_journeys(), float(here.plan()["extension"]["stable"])
+    tail, samples, lasting = Tail(here.run), [], None
+    left = seconds(at_most) - (now_ns() - began) / SECOND
+    for now in ticks(left, every=_LOOK_EVERY_S):
+        samples += [one for one in tail.read() if one.scheduled_ns >= began]
+        lasting = lasting or first_lasting_window(samples, journeys, began, stable, now)
+        if lasting and now - began >= seconds(at_least) * SECOND:
+            break
+    held = (now_ns() - began) / SECOND
+    why = "customers had recovered" if lasting else f"the limit of {at_most} was reached"
+    return {"held_s": round(held, 3), "recovered": lasting is not None, "why": why}

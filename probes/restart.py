@@ -1,0 +1,29 @@
+"""Were pods that died replaced, and how soon were as many ready as before."""
+
+from typing import Any
+
+from holdfast import context
+from holdfast.cluster import Cluster
+from holdfast.context import Context
+
+__all__ = ["replicas_ready"]
+
+
+def replicas_ready(at_least: int, configuration: dict[str, Any] | None = None) -> bool:
+    """Are at least so many replicas of the workload ready now?"""
+    return sum(pod["ready"] for pod in look(context.of(configuration))) >= at_least
+
+
+def look(here: Context) -> list[dict[str, Any]]:
+    """The workload's pods as they are now: name, uid, zone, and whether each is ready."""
+    workload = here.environment.workload
+    cluster = Cluster(here.environment.kubernetes.kubeconfig)
+    return [
+        {
+            "name": pod.name,
+            "uid": pod.uid,
+            "zone": pod.zone,
+            "ready": pod.ready and not pod.deleting,
+        }
+        for pod in cluster.pods(workload.namespace, workload.selector)
+    ]

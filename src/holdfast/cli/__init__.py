@@ -1,0 +1,75 @@
+"""Read arguments, call one function, set the exit code. Commands are imported when they are used."""
+
+import importlib
+import sys
+
+import click
+
+from holdfast import __version__
+from holdfast.errors import HoldfastError
+
+_COMMANDS = {
+    "doctor": "Is everything reachable, are versions good, may I do what is needed?",
+    "plan": "Show what an experiment would break, and what is refused and why. Touches nothing.",
+    "run": "Run an experiment: break, measure, heal, judge, report.",
+    "collect": "Ask every system again for its records of a run.",
+    "judge": "Judge a run again from its folder, offline.",
+    "report": "Render a run's report again, offline.",
+    "undo": "Undo whatever a run has left behind.",
+}
+
+_EPILOG = """
+\b
+Example:
+  holdfast plan experiments/slow-gateway.yaml
+  holdfast run experiments/slow-gateway.yaml
+
+\b
+Exit codes: 0 held, 1 broken, 2 invalid input, 3 unknown, 4 aborted and healed,
+5 a fault may remain, 6 refused or unreachable.
+"""
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are used, so that `--help` is fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        if ctx.resilient_parsing:
+            return click.Command(cmd_name, short_help=_COMMANDS[cmd_name])
+        module = importlib.import_module(f"holdfast.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="holdfast")
+def group() -> None:
+    """Break a payment platform on purpose, measure from the customer's side, and judge.
+
+    A promise is held, broken or unknown. What could not be measured is never held.
+    """
+
+
+def main() -> None:
+    """The console script: every error is one clear message and an exit code."""
+    try:
+        sys.exit(group(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except HoldfastError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)

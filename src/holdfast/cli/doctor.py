@@ -1,0 +1,32 @@
+"""`holdfast doctor`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from holdfast import plan
+from holdfast.cli import options
+from holdfast.documents import read_environment
+from holdfast.errors import HoldfastError
+
+
+@click.command(epilog="\b\nExample:\n  holdfast doctor -e environment.yaml")
+@options.environment
+@options.as_json
+def command(environment_path: Path, as_json: bool) -> None:
+    """Is everything reachable, are versions good, may I do what is needed?
+
+    Asks every system that the environment file names, and Kubernetes for each right that an action
+    or its undo needs; the undo's come first. Exit code 0: all is well; 6: something is not.
+    """
+    environment = read_environment(environment_path)
+    found = plan.problems(environment)
+    wrong = [name for name, answer in found.items() if isinstance(answer, HoldfastError)]
+    if as_json:
+        click.echo(json.dumps({name: str(answer) for name, answer in found.items()}, indent=1))
+    else:
+        for name, answer in found.items():
+            mark = "WRONG" if name in wrong else "ok"
+            click.echo(f"{mark:6}{name}: {answer}")
+    raise click.exceptions.Exit(6 if wrong else 0)

@@ -1,0 +1,64 @@
+"""`holdfast plan`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from holdfast import plan
+from holdfast.cli import options
+
+
+@click.command(
+    epilog="\b\nExample:\n  holdfast plan experiments/kill-wallet-pods.yaml -e environment.yaml"
+)
+@options.experiment
+@options.environment
+@options.as_json
+def command(experiment: Path, environment_path: Path, as_json: bool) -> None:
+    """Show what EXPERIMENT would break, and what is refused and why. Touches nothing.
+
+    Every file is checked, every system is asked whether it is there, and targets are resolved to
+    names. Exit code 0: the run may start; 2: a file is wrong; 6: refused, or a system is missing.
+    """
+    made = plan.make(experiment, environment_path)
+    if as_json:
+        click.echo(json.dumps(made.record(), indent=1))
+        return
+    _show(made)
+
+
+def _show(made: plan.Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text(made.experiment.title, style="bold"))
+    console.print(f"on {made.environment.name}: " + ", ".join(_systems(made)))
+    table = Table("target", "where", "what", title="Blast radius", title_justify="left")
+    for target in made.targets:
+        name = target.get("name") or target.get("proxy") or "?"
+        where = target.get("zone") or target.get("namespace") or target.get("url") or ""
+        rest = {k: v for k, v in target.items() if k not in ("name", "proxy", "zone")}
+        table.add_row(Text(str(name)), Text(str(where)), Text(_pairs(rest)))
+    console.print(table)
+    for activity in made.experiment.faults():
+        console.print(f"fault: {activity.calls[1]} {_pairs(activity.provider.arguments)}")
+    low, high = made.hold_s()
+    console.print(f"held for {low:g} to {high:g} s; the whole run takes about", end=" ")
+    console.print(
+        f"{made.expected_s() / 60:.0f} to {(made.expected_s() + high - low) / 60:.0f} min"
+    )
+    rates = ", ".join(f"{k} {v:g}/s" for k, v in made.experiment.extension.load.items())
+    console.print(f"customers: {rates}")
+    console.print(f"judged: {', '.join(made.objectives)}")
+    console.print("Nothing was touched. Start it with `holdfast run`.")
+
+
+def _systems(made: plan.Plan) -> list[str]:
+    return [f"{name} {version}" for name, version in made.systems.items()]
+
+
+def _pairs(mapping: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in mapping.items())

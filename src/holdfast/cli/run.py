@@ -1,0 +1,34 @@
+"""`holdfast run`."""
+
+from pathlib import Path
+
+import click
+
+from holdfast.cli import options
+
+
+@click.command(
+    epilog="\b\nExample:\n  holdfast run experiments/slow-gateway.yaml --runs runs\n\n"
+    "Ctrl-C heals the fault, then judges what was seen until then (exit code 4)."
+)
+@options.experiment
+@options.environment
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders are made.",
+)
+@options.as_json
+def command(experiment: Path, environment_path: Path, runs: Path, as_json: bool) -> None:
+    """Run EXPERIMENT: break, measure, heal, judge, report."""
+    from holdfast import pipeline, plan
+    from holdfast.cli.progress import Progress
+    from holdfast.cli.show import show
+
+    made = plan.make(experiment, environment_path)
+    with Progress(made.experiment.title) as progress:
+        report = pipeline.run(made, runs, progress.tell)
+    show(report, as_json=as_json)
+    raise click.exceptions.Exit(report.exit_code)

@@ -1,0 +1,63 @@
+"""Ask every probe again over the whole run, and keep the raw answers. Computes nothing."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.clock import SECOND, Anchor
+from holdfast.context import Context
+from holdfast.errors import HoldfastError
+from holdfast.probes import breaker, landed, ledger, sla
+from holdfast.store import write_whole
+
+_EDGE_S = 5.0  # asked for on each side of the run, so that its first and last sample lie inside
+
+type Raw = Callable[[Context, float, float], Mapping[str, Any]]
+
+
+def collect(here: Context) -> None:
+    """Write `series/`: what Prometheus, the ledger and the bank side hold about this run.
+
+    A system that does not answer leaves its error in the place of the answer: no data is not zero.
+    """
+    start, end = span(here)
+    at_wall_s = end.wall_ns / SECOND + _EDGE_S
+    window_s = (end.mono_ns - start.mono_ns) / SECOND + 2 * _EDGE_S
+    asked: list[Raw] = [sla.raw, landed.raw]
+    if here.environment.breakers:
+        asked.append(breaker.raw)
+    for question in asked:
+        for name, answer in _answers(question, here, window_s, at_wall_s).items():
+            here.run.write_json(f"series/{name}.json", answer)
+    if here.environment.ledger:
+        since = start.wall_ns / SECOND - 1
+        _rows(here, "transfers", lambda: ledger.transfers(here, since))
+        _rows(here, "settlements", lambda: ledger.settlements(here, since))
+
+
+def span(here: Context) -> tuple[Anchor, Anchor]:
+    """The first and the last anchor of the run."""
+    anchors = [one for one in here.run.records("events.jsonl") if one["event"] == "anchor"]
+    first, last = anchors[0], anchors[-1]
+    return (
+        Anchor(first["mono_ns"], first["wall_ns"]),
+        Anchor(last["mono_ns"], last["wall_ns"]),
+    )
+
+
+def _answers(question: Raw, here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
+    try:
+        return question(here, window_s, at_wall_s)
+    except HoldfastError as error:
+        here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
+        return {}
+
+
+def _rows(here: Context, name: str, read: Callable[[], list[dict[str, Any]]]) -> None:
+    try:
+        rows = read()
+    except HoldfastError as error:
+        here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
+        return
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_whole(here.run.path(f"series/{name}.jsonl"), text)

@@ -1,0 +1,102 @@
+"""What an action or a probe needs to know: the run's folder and the environment.
+
+`holdfast run` puts the folder into Chaos Toolkit's configuration. Under plain `chaos run` the first
+activity of the process makes a folder from `./environment.yaml`, and the others find it again: such a
+run injects and heals safely and gives no verdict.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from holdfast.documents import (
+    Environment,
+    JourneyFile,
+    read_environment,
+    read_journeys,
+    recorded,
+)
+from holdfast.model import Journey
+from holdfast.signals import DEFAULTS, Named
+from holdfast.store import Run
+
+ENVIRONMENT = Path("environment.yaml")
+RUNS = Path("runs")
+KEY = "holdfast_run"
+_PLAIN_RATE = 40.0  # requests/s of each journey under plain `chaos run`
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run and the environment that it happens in."""
+
+    run: Run
+    environment: Environment
+
+    def plan(self) -> Mapping[str, Any]:
+        """The plan as it was written down before anything was touched."""
+        plan: Mapping[str, Any] = self.run.read_json("plan.json")
+        return plan
+
+    def journeys(self) -> dict[str, JourneyFile]:
+        """The journeys of this run, by name."""
+        return {
+            name: recorded(JourneyFile, one, f"plan.json: {name}")
+            for name, one in self.plan()["journeys"].items()
+        }
+
+    def judged_journeys(self) -> dict[str, Journey]:
+        """The journeys of this run as judging knows them."""
+        return {name: one.judged(name) for name, one in self.journeys().items()}
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that took effect so far, as the actions recorded them."""
+        return [one for one in self.run.records("events.jsonl") if one["event"] == "fault"]
+
+    def named(self, signal: str) -> Named:
+        """How a signal is named in this environment."""
+        given = self.environment.signals.get(signal)
+        return Named(given.metric, given.labels, given.where) if given else DEFAULTS[signal]
+
+
+def of(configuration: Mapping[str, Any] | None) -> Context:
+    """The context that Chaos Toolkit's configuration names, or this process's own.
+
+    Raises:
+        InvalidInput: the folder is not a run's, or there is no readable `environment.yaml`.
+    """
+    folder = (configuration or {}).get(KEY) or os.environ.get(_remembered())
+    run = Run.open(Path(folder)) if folder else _plain()
+    environment = recorded(Environment, run.read_json("plan.json")["environment"], "plan.json")
+    return Context(run, environment)
+
+
+def packaged(name: str) -> Path:
+    """The path of a file that ships with holdfast's own experiments."""
+    return Path(str(resources.files("holdfast.experiments").joinpath(name)))
+
+
+def _remembered() -> str:
+    return f"HOLDFAST_RUN_OF_{os.getpid()}"
+
+
+def _plain() -> Run:
+    environment = read_environment(ENVIRONMENT)
+    journeys = read_journeys(packaged("journeys.yaml"))
+    names = [name for name in ("pix-transfer", "balance") if name in journeys]
+    run = Run.create(RUNS, "chaos-run")
+    run.write_json(
+        "plan.json",
+        {
+            "environment": environment.model_dump(mode="json"),
+            "journeys": {name: journeys[name].model_dump(mode="json") for name in names},
+            "extension": {"load": dict.fromkeys(names, _PLAIN_RATE), "stable": 10.0},
+            "verdict": False,
+        },
+    )
+    run.append("events.jsonl", {"event": "anchor"})
+    os.environ[_remembered()] = str(run.folder.resolve())
+    return run

@@ -1,0 +1,102 @@
+"""When what happened: the instants of a run, read from its events."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.clock import SECOND, Anchor
+from holdfast.model import Json, Record, Window
+
+_DRIFT_MAX_S = 0.25  # beyond it the second source cannot be aligned (DESIGN section 4, Clock)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The instants that everything is measured from, in monotonic nanoseconds.
+
+    `undo_ns` is when the undo began; for a fault that cannot be undone, when the wait ended.
+    """
+
+    start: Anchor
+    end: Anchor
+    fault: Json | None
+    undo_ns: int
+    undone_ns: int
+    stop_ns: int
+    aborted: str
+    remains: str
+    ended_early: str
+
+    @property
+    def began_ns(self) -> int:
+        """T0: the start of the call that injected; the end of the run when none did."""
+        return int(self.fault["began_ns"]) if self.fault else self.stop_ns
+
+    @property
+    def before(self) -> Window:
+        """The steady state before the fault."""
+        return Window(self.start.mono_ns, self.began_ns)
+
+    @property
+    def hold(self) -> Window:
+        """The fault, from its effect to its undo."""
+        return Window(self.began_ns, max(self.began_ns, self.undo_ns))
+
+    @property
+    def after(self) -> Window:
+        """From the verified undo until customers stopped."""
+        return Window(self.undone_ns, max(self.undone_ns, self.stop_ns))
+
+    @property
+    def drift_s(self) -> float:
+        """By how much the wall clock moved against the monotonic one, in seconds."""
+        return abs(self.start.to_wall_ns(self.end.mono_ns) - self.end.wall_ns) / SECOND
+
+    @property
+    def clock_moved(self) -> bool:
+        """Did it move by more than a second source can be aligned over?"""
+        return self.drift_s > _DRIFT_MAX_S
+
+    def wall_s(self, mono_ns: int) -> float:
+        """A monotonic instant in Unix seconds."""
+        return self.start.to_wall_ns(mono_ns) / SECOND
+
+
+def read(record: Record) -> Timeline:
+    """The instants of a run, as far as it came."""
+    events = record.events
+    anchors = [Anchor(one["mono_ns"], one["wall_ns"]) for one in _named(events, "anchor")]
+    last_ns = int(events[-1]["mono_ns"])
+    faults = _named(events, "fault")
+    stop_ns = _phase(events, "drain", last_ns)
+    undo_ns = _first_ns(events, "undo_began", _phase(events, "after", stop_ns))
+    failed = [*_named(events, "undo_failed")]
+    verified = [*_named(events, "undo_verified")]
+    remains = failed and not (verified and verified[-1]["seq"] > failed[-1]["seq"])
+    return Timeline(
+        start=anchors[0],
+        end=anchors[-1],
+        fault=faults[0] if faults else None,
+        undo_ns=min(undo_ns, stop_ns),
+        undone_ns=min(_first_ns(events, "undo_verified", undo_ns), stop_ns),
+        stop_ns=stop_ns,
+        aborted=_why(events, "abort"),
+        remains=str(failed[-1]["why"]) if remains else "",
+        ended_early=_why(events, "ended_early"),
+    )
+
+
+def _named(events: tuple[Json, ...], name: str) -> list[Json]:
+    return [one for one in events if one["event"] == name]
+
+
+def _first_ns(events: tuple[Json, ...], name: str, otherwise: int) -> int:
+    return next((int(one["mono_ns"]) for one in _named(events, name)), otherwise)
+
+
+def _phase(events: tuple[Json, ...], name: str, otherwise: int) -> int:
+    phases: list[Any] = [one for one in _named(events, "phase") if one["name"] == name]
+    return int(phases[0]["mono_ns"]) if phases else otherwise
+
+
+def _why(events: tuple[Json, ...], name: str) -> str:
+    return next((str(one["why"]) for one in _named(events, name)), "")

@@ -1,0 +1,277 @@
+"""An experiment after every check that can be made without breaking anything."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from holdfast import __version__, experiment
+from holdfast.cluster import Cluster
+from holdfast.context import packaged
+from holdfast.documents import (
+    Environment,
+    JourneyFile,
+    ObjectiveFile,
+    read_environment,
+    read_journeys,
+    read_objectives,
+    seconds,
+)
+from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
+from holdfast.experiment import Experiment
+from holdfast.measure import needed
+from holdfast.prometheus import Prometheus
+from holdfast.toxiproxy import Toxiproxy
+
+MARGIN_S = 5.0  # a hold outlasts promise + stable + longest limit by this much
+HOLD_MIN_S = 60.0  # a held fault is never shorter: a slower mechanism might still react
+GROWTH = 2.0  # a phase may grow to this many times its length until success can be decided
+WINDOW_MIN = 299  # requests a window needs to exclude 1 % bad at 95 % confidence
+IRREVERSIBLE = {("holdfast.actions.pods", "kill")}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be broken, where, measured how, and what every system said when it was asked."""
+
+    experiment: Experiment
+    environment: Environment
+    journeys: Mapping[str, JourneyFile]
+    objectives: Mapping[str, ObjectiveFile]
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    systems: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The plan as it is written down."""
+        return {
+            "holdfast": __version__,
+            "name": self.experiment.name,
+            "title": self.experiment.title,
+            "experiment": self.experiment.document,
+            "extension": self.experiment.extension.model_dump(mode="json"),
+            "environment": self.environment.model_dump(mode="json"),
+            "journeys": {k: v.model_dump(mode="json") for k, v in self.journeys.items()},
+            "objectives": {k: v.model_dump(mode="json") for k, v in self.objectives.items()},
+            "targets": self.targets,
+            "systems": self.systems,
+        }
+
+    def hold_s(self) -> tuple[float, float]:
+        """The shortest and the longest that the fault is held, in seconds."""
+        arguments = self.experiment.wait().provider.arguments
+        return seconds(arguments["at_least"]), seconds(arguments["at_most"])
+
+    def expected_s(self) -> float:
+        """How long the run takes when nothing has to grow, in seconds."""
+        extension = self.experiment.extension
+        return extension.before + self.hold_s()[0] + extension.after
+
+
+def read(path: Path, environment_path: Path) -> Plan:
+    """Read and check every file; no system is asked.
+
+    Raises:
+        InvalidInput: names the file, the place, the reason and the next step.
+    """
+    environment = read_environment(environment_path)
+    checked = experiment.read(path, environment)
+    journeys = read_journeys(_beside(path, "journeys.yaml"))
+    objectives = read_objectives(_beside(path, "objectives.yaml"))
+    extension = checked.extension
+    plan = Plan(
+        checked,
+        environment,
+        _chosen(extension.load, journeys, f"{path}: load", "journeys.yaml"),
+        _chosen(extension.objectives, objectives, f"{path}: objectives", "objectives.yaml"),
+    )
+    _check_hold(plan)
+    _check_windows(plan)
+    _check_objectives(plan)
+    return plan
+
+
+def make(path: Path, environment_path: Path) -> Plan:
+    """Check the files, ask every system if it is there, and resolve the targets. Touches nothing.
+
+    Raises:
+        InvalidInput, Refused, Unreachable: before anything was touched.
+    """
+    plan = read(path, environment_path)
+    systems = ask(plan.environment)
+    targets = resolve(plan)
+    return Plan(plan.experiment, plan.environment, plan.journeys, plan.objectives, targets, systems)
+
+
+def ask(environment: Environment) -> dict[str, str]:
+    """Every system's version, all asked at once; the first one that does not answer is the error."""
+    answers = questions(environment)
+    with ThreadPoolExecutor(len(answers)) as pool:
+        futures = {name: pool.submit(answer) for name, answer in answers.items()}
+        return {name: future.result() for name, future in futures.items()}
+
+
+def questions(environment: Environment) -> dict[str, Callable[[], str]]:
+    """For each system, the call that tells its version, or raises what is wrong with it."""
+    asked: dict[str, Callable[[], str]] = {
+        "kubernetes": lambda: _kubernetes(environment),
+        "prometheus": lambda: Prometheus(environment.prometheus.url).version(),
+        "entrance": lambda: _answers(environment.customers.url, "the customers' entrance"),
+    }
+    for number, one in enumerate(environment.toxiproxy, 1):
+        name = "toxiproxy" if len(environment.toxiproxy) == 1 else f"toxiproxy {number}"
+        asked[name] = lambda url=one.url: Toxiproxy(url).version()  # type: ignore[misc]
+    if environment.ledger:
+        settlements = environment.ledger.settlements
+        asked["settlements"] = lambda: _answers(settlements, "the bank side's record")
+    return asked
+
+
+def resolve(plan: Plan) -> list[dict[str, Any]]:
+    """What the experiment's action would hit, by name.
+
+    Raises:
+        Refused: the policy forbids it, or nothing matches.
+    """
+    cluster = Cluster(plan.environment.kubernetes.kubeconfig)
+    found: list[dict[str, Any]] = []
+    for activity in plan.experiment.faults():
+        module = experiment.module(activity)
+        if not hasattr(module, "targets"):
+            continue
+        arguments = dict(activity.provider.arguments)
+        found.extend(module.targets(cluster, plan.environment, **arguments))
+    return found
+
+
+def _kubernetes(environment: Environment) -> str:
+    cluster = Cluster(environment.kubernetes.kubeconfig)
+    uid = cluster.uid()
+    if uid != environment.kubernetes.cluster_uid:
+        raise Refused(
+            f"cluster {uid}",
+            f"the environment file names {environment.kubernetes.cluster_uid}",
+            "Point the kubeconfig at the right cluster, or correct `kubernetes.cluster_uid`",
+        )
+    return cluster.version()
+
+
+def _answers(url: str, what: str) -> str:
+    try:
+        answer = requests.get(url, timeout=(2, 5), allow_redirects=False, stream=True)
+    except requests.RequestException as error:
+        reason = type(error).__name__
+        raise Unreachable(url, f"{what} did not answer ({reason})", "Is it running?") from None
+    with answer:
+        if answer.status_code >= 500:
+            raise Unreachable(url, f"{what} answered {answer.status_code}", "Look at its log")
+    return "answers"
+
+
+def _beside(path: Path, name: str) -> Path:
+    """The file of that name beside the experiment, else the one that ships with holdfast."""
+    beside = path.parent / name
+    return beside if beside.is_file() else packaged(name)
+
+
+def _chosen[T](names: Any, known: Mapping[str, T], place: str, file: str) -> dict[str, T]:
+    for name in names:
+        if name not in known:
+            raise InvalidInput(
+                f"{place}: {name}", f"{file} does not have it", f"It has: {', '.join(known)}"
+            )
+    return {name: known[name] for name in names}
+
+
+def _check_hold(plan: Plan) -> None:
+    place = f"{plan.experiment.path}: method: {plan.experiment.wait().name}"
+    at_least, at_most = _durations(plan, place)
+    extension = plan.experiment.extension
+    promise = plan.objectives["recovery"].limit if "recovery" in plan.objectives else HOLD_MIN_S
+    needs = promise + extension.stable + max(j.limit for j in plan.journeys.values()) + MARGIN_S
+    if at_most < needs:
+        raise InvalidInput(
+            f"{place}: at_most",
+            f"{at_most:g} s cannot show a recovery at the promise's edge",
+            f"It has to be {needs:g}s or more (promise + stable + longest limit + {MARGIN_S:g} s)",
+        )
+    slowest = max(plan.environment.periods.values(), default=0.0) + extension.stable
+    floor = max(HOLD_MIN_S, slowest)
+    held = next(plan.experiment.faults()).calls not in IRREVERSIBLE
+    if held and at_least < floor:
+        raise InvalidInput(
+            f"{place}: at_least",
+            f"{at_least:g} s is shorter than the slowest mechanism that could react",
+            f"It has to be {floor:g}s or more (longest of `periods:` + stable, never under 60 s)",
+        )
+
+
+def _durations(plan: Plan, place: str) -> tuple[float, float]:
+    try:
+        at_least, at_most = plan.hold_s()
+    except ValueError as error:
+        raise InvalidInput(place, str(error), "Write a number and its unit") from None
+    if at_least > at_most:
+        raise InvalidInput(place, "at_least is longer than at_most", "Swap them")
+    return at_least, at_most
+
+
+def _check_windows(plan: Plan) -> None:
+    """A window or a phase that is too short to support its claim is refused beforehand."""
+    extension = plan.experiment.extension
+    for name, rate in extension.load.items():
+        if rate * extension.stable < WINDOW_MIN:
+            raise InvalidInput(
+                f"{plan.experiment.path}: stable",
+                f"{extension.stable:g} s of {name} at {rate:g}/s is {rate * extension.stable:.0f}"
+                f" requests; a window needs {WINDOW_MIN} to exclude 1 % bad",
+                f"Write {WINDOW_MIN / rate + 0.05:.1f}s or more",
+            )
+    if (success := plan.objectives.get("success")) is None:
+        return
+    rate, requests_needed = extension.load[success.journey], needed(success.limit, 0)
+    for phase, length in (("before", extension.before), ("after", extension.after)):
+        if rate * length * GROWTH < requests_needed:
+            raise InvalidInput(
+                f"{plan.experiment.path}: {phase}",
+                f"{length:g} s of {success.journey} at {rate:g}/s can never decide `success`,"
+                f" which needs {requests_needed} requests without a failure",
+                f"Write {requests_needed / rate + 0.5:.0f}s or more",
+            )
+
+
+def _check_objectives(plan: Plan) -> None:
+    for name, objective in plan.objectives.items():
+        if objective.journey and objective.journey not in plan.journeys:
+            raise InvalidInput(
+                f"{plan.experiment.path}: objectives: {name}",
+                f"it is about {objective.journey}, which is not in the load",
+                f"Add {objective.journey} to `load:`, or leave the objective out",
+            )
+    if "money" in plan.objectives and plan.environment.ledger is None:
+        raise InvalidInput(
+            f"{plan.experiment.path}: objectives: money",
+            "the environment has no `ledger:`, so no transfer can be followed",
+            "Add it, or leave the objective out",
+        )
+    if "failover" in plan.objectives:
+        proxy = next(plan.experiment.faults()).provider.arguments.get("proxy")
+        if proxy not in plan.environment.breakers:
+            raise InvalidInput(
+                f"{plan.experiment.path}: objectives: failover",
+                f"the environment's `breakers:` does not have {proxy}",
+                "Say there what opens it, or leave the objective out",
+            )
+
+
+def problems(environment: Environment) -> dict[str, HoldfastError | str]:
+    """Each system's version or what is wrong with it, for `holdfast doctor`."""
+    found: dict[str, HoldfastError | str] = {}
+    for name, question in questions(environment).items():
+        try:
+            found[name] = question()
+        except HoldfastError as error:
+            found[name] = error
+    return found
