@@ -54,6 +54,7 @@ def test_an_outage_of_one_second_is_a_second_of_bad_requests(
         outage = server.outages[0]
         assert until(lambda: now_ns() > outage.end_ns + SECOND // 2, seconds=WAIT_S)
         bad = [one for one in case.stop() if one.outcome != "ok"]
+    assert len(bad) == sum(outage.holds(one.at_ns) for one in server.seen)
     assert abs(len(bad) - 100) <= 2
     assert {(one.outcome, one.code) for one in bad} == {("wrong", 503)}
 
@@ -68,8 +69,8 @@ def test_a_stall_counts_from_the_scheduled_instant_and_nothing_is_sent_twice(
         samples = case.stop()
     stalled = [one for one in samples if freeze.holds(one.scheduled_ns)]
     assert abs(len(stalled) - 200) <= 2
-    assert 0.95 < latencies(samples)[-1] < 1.2
-    assert 0.4 < latencies(stalled)[100] < 0.65  # evenly spread over the second
+    assert 0.95 < latencies(samples)[-1] < 1.4
+    assert 0.4 < latencies(stalled)[100] < 0.7  # evenly spread over the second
     assert server.most_at_once > 150  # an open loop: no request waited for a connection
     sent = Counter(one.headers["idempotency-key"] for one in server.seen)
     assert sent == Counter(one.id for one in samples)
@@ -106,7 +107,7 @@ def test_what_a_journey_with_money_records(server: SlowServer, tmp_path: Path) -
 
 ANSWERS = {
     "/garbage": ("wrong", 0),
-    "/two-lengths": ("wrong", 0),
+    "/two-lengths": ("wrong", 200),
     "/half": ("reset", 0),
     "/reset": ("reset", 0),
     "/until-closed": ("ok", 200),
@@ -139,7 +140,7 @@ def test_a_customer_gives_up_at_the_limit(server: SlowServer, tmp_path: Path) ->
         case.wait_for(20)
         samples = case.stop()
     assert {(one.outcome, one.code) for one in samples} == {("timeout", 0)}
-    assert 0.5 <= latencies(samples)[0] <= latencies(samples)[-1] < 0.65
+    assert 0.5 <= latencies(samples)[0] <= latencies(samples)[-1] < 1.0
     assert case.report()["open"] == 0
 
 

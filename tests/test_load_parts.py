@@ -11,6 +11,7 @@ import pytest
 from holdfast.clock import SECOND, now_ns
 from holdfast.load import pacing
 from holdfast.load.connections import MAX_AGE, Connection, Exchange, Pool
+from holdfast.load.process import socket_bound
 from holdfast.load.record import Lateness
 from holdfast.load.schedule import schedule
 from holdfast.load.scripts import Ready, Script, quoted
@@ -139,6 +140,10 @@ def test_without_a_request_lateness_is_unknown() -> None:
         "p99_9": None,
         "max": 0.0,
     }
+
+
+def test_there_are_sockets_for_every_request_that_may_be_open() -> None:
+    assert socket_bound({"pix": 60.0, "balance": 40.0}, {"pix": 10.0, "balance": 5.0}) == 2_880
 
 
 @pytest.fixture

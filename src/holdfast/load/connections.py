@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         try:
             complete = self._answer.feed(data)
         except ValueError:
-            self._settle("wrong", 0)
+            self._settle("wrong", self._answer.code)
             self.close()
             return
         if complete:

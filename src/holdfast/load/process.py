@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from holdfast.clock import SECOND, now_ns
+from holdfast.errors import HoldfastError
 from holdfast.load.connections import Exchange, Pool
 from holdfast.load.pacing import pacer
 from holdfast.load.record import Lateness, Rows, about_this_process
@@ -96,7 +97,7 @@ class Load:
     def _due(self) -> None:
         for _ in range(_BATCH):
             due_ns, name = self._next
-            if self._end_ns or due_ns > now_ns():
+            if self._end_ns or min(due_ns, self._last_ns) > now_ns():
                 break
             if due_ns >= self._last_ns:
                 self._stop("max_seconds")
@@ -104,7 +105,7 @@ class Load:
             self._send(name, due_ns)
             self._next = next(self._schedule)
         if not self._end_ns:
-            self._pacer.arm(self._next[0])
+            self._pacer.arm(min(self._next[0], self._last_ns))
 
     def _send(self, name: str, due_ns: int) -> None:
         script = self._scripts[name]
@@ -132,8 +133,6 @@ class Load:
         self._rows.flush()
         if self._rows.error:
             self._fail(f"the samples cannot be written: {self._rows.error}")
-        if now >= self._last_ns:
-            self._stop("max_seconds")
         if now >= self._report_ns:
             self._report_ns = now + _REPORT_EVERY
             self._write_report()
@@ -216,7 +215,12 @@ async def _customers(run: Run) -> str:
 
 def main(arguments: list[str]) -> None:
     """Run the customers of the run folder that is the only argument; exit 1 if they failed."""
+    if len(arguments) != 1:
+        sys.exit("usage: python -m holdfast.load RUN_FOLDER")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    why = asyncio.Runner().run(_customers(Run(Path(arguments[0]))))
+    try:
+        why = asyncio.Runner().run(_customers(Run(Path(arguments[0]))))
+    except (HoldfastError, OSError) as error:
+        sys.exit(str(error))
     sys.stderr.flush()
     os._exit(1 if why == "error" else 0)  # a name lookup that hangs in a thread cannot hold it up
