@@ -12,7 +12,9 @@ from holdfast.load.scripts import Ready, Script
 OPEN = 50  # connections that are kept open at least
 MAX_AGE = 5 * SECOND
 MAX_REQUESTS = 100
-_REFILL = 2  # connections opened at most by one `tidy`, so that a refusing server is not flooded
+# At most so many at one `tidy`: no request waits for them, and a refusing server is not flooded.
+_OPEN = 2
+_CLOSE = 50
 
 
 def _nothing() -> None:
@@ -130,13 +132,12 @@ class Pool:
             self._open(None, MAX_AGE * number // OPEN)
 
     def tidy(self) -> None:
-        """Close idle connections that had their time, and open others in their place."""
-        idle = list(self._idle)
-        self._idle = deque(one for one in idle if one.usable())
-        for one in idle:
-            if not one.usable():
-                one.close()
-        for _ in range(min(OPEN - self._sockets, _REFILL)):
+        """Close idle connections that had their time, and open others: a few at each call."""
+        for _ in range(_CLOSE):
+            if not self._idle or self._idle[0].usable():
+                break
+            self._idle.popleft().close()
+        for _ in range(min(OPEN - self._sockets, _OPEN)):
             self._open(None, MAX_AGE)
 
     def send(self, exchange: Exchange) -> None:

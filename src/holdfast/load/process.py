@@ -59,6 +59,7 @@ class Load:
         }
         self._open: dict[str, deque[Exchange]] = {name: deque() for name in journeys}
         self._unsettled = 0
+        self._sending = False
         self._counts = {
             name: dict.fromkeys(("scheduled", "sent", "answered"), 0) for name in journeys
         }
@@ -95,6 +96,7 @@ class Load:
         return self._why
 
     def _due(self) -> None:
+        self._sending = True
         for _ in range(_BATCH):
             due_ns, name = self._next
             if self._end_ns or min(due_ns, self._last_ns) > now_ns():
@@ -102,8 +104,9 @@ class Load:
             if due_ns >= self._last_ns:
                 self._stop("max_seconds")
                 break
-            self._send(name, due_ns)
             self._next = next(self._schedule)
+            self._send(name, due_ns)
+        self._sending = False
         if not self._end_ns:
             self._pacer.arm(min(self._next[0], self._last_ns))
 
@@ -122,8 +125,11 @@ class Load:
         counts["sent"] += exchange.written
         counts["answered"] += outcome in ("ok", "wrong")
         self._unsettled -= 1
-        if self._end_ns and not self._unsettled:
-            self._end(self._why)
+        if self._end_ns:
+            if not self._unsettled:
+                self._end(self._why)
+        elif not self._sending and self._next[0] <= now_ns():
+            self._due()  # the answers after a stall come all at once: what is due does not wait
 
     def _tick(self) -> None:
         now = now_ns()
