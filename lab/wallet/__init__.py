@@ -1,0 +1,1 @@
+"""The reference wallet: a small real payment system that holdfast can break."""
