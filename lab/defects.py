@@ -1,0 +1,75 @@
+"""Planted defects, switched on a running lab, so that holdfast can be shown to go red for them."""
+
+import aiohttp
+
+from lab import kubeconfig, platform
+from lab.addresses import Lab
+from lab.errors import LabError
+from lab.kubernetes_api import Api, Object
+from lab.up import good
+
+DEFECTS = (
+    "breaker-stuck",
+    "pays-twice",
+    "money-lost",
+    "one-zone",
+    "slow-start",
+    "metrics-silent",
+    "bypass",
+)
+
+_ZONE = "topology.kubernetes.io/zone"
+_ONE_ZONE = "sa-east-1a"
+
+
+def parse(names: tuple[str, ...]) -> frozenset[str]:
+    """The wanted defects; `none` is the healthy wallet.
+
+    Raises:
+        LabError: there is no such defect.
+    """
+    if names == ("none",):
+        return frozenset()
+    unknown = sorted(set(names) - set(DEFECTS))
+    if unknown:
+        known = ", ".join(DEFECTS)
+        raise LabError(
+            ", ".join(unknown), "no such defect", f"There are {known}, or none by itself"
+        )
+    return frozenset(names)
+
+
+def patch(wanted: frozenset[str]) -> Object:
+    """What changes in the Deployment."""
+    value = ",".join(name for name in DEFECTS if name in wanted)
+    variables = [{"name": "DEFECTS", "value": value}]
+    zone = _ONE_ZONE if "one-zone" in wanted else None
+    containers = [{"name": "wallet-api", "env": variables}]
+    pod = {"nodeSelector": {_ZONE: zone}, "containers": containers}
+    return {"spec": {"template": {"spec": pod}}}
+
+
+async def switch(lab: Lab, wanted: frozenset[str]) -> None:
+    """Roll the wallet out with these defects, and wait until only such pods are left.
+
+    A slow start holds for pods that are made after this rollout: the file that they look for is
+    written once it is complete.
+    """
+    lab.slow_start.unlink(missing_ok=True)
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with (
+        Api(kubeconfig.access(lab, kubeconfig.ADMIN)) as api,
+        aiohttp.ClientSession(connector=connector) as http,
+    ):
+        await api.patch(platform.DEPLOYMENT, patch(wanted))
+        await good(lambda: platform.rolled_out(api), "the wallet's rollout")
+        await good(lambda: _served(lab, api, http), "the wallet behind the edge")
+    if "slow-start" in wanted:
+        lab.slow_start.touch()
+
+
+async def _served(lab: Lab, api: Api, http: aiohttp.ClientSession) -> bool:
+    """Does the edge see as many pods as there are, and does each say that it is ready?"""
+    pods = await platform.wallet_pods(api)
+    seen = await platform.edge_sees(http, lab)
+    return seen == len(pods) and await platform.pods_answer(http, pods)

@@ -1,0 +1,123 @@
+"""What the lab asks of its Kubernetes: manifests applied, nodes and rollouts awaited, a token."""
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from lab import kubeconfig
+from lab.addresses import ZONES, Lab, listening
+from lab.kubernetes_api import APPLY, Api, Object
+
+HOLDFAST = "holdfast"  # namespace and name of the service account
+REPLICAS = 3
+
+_MANIFESTS = Path(__file__).parent / "manifests"
+_GROUPS = {"v1": "/api/v1"}
+_DAYS = 86_400
+_TOKEN_LASTS = 365 * _DAYS  # seconds
+_WALLET = "/api/v1/namespaces/wallet"
+DEPLOYMENT = "/apis/apps/v1/namespaces/wallet/deployments/wallet-api"
+_READY_LIMIT = aiohttp.ClientTimeout(total=2)
+
+
+def manifests(name: str, lab: Lab) -> list[Object]:
+    """The objects of a manifest file, with the lab's addresses filled in."""
+    text = string.Template((_MANIFESTS / f"{name}.yaml").read_text())
+    values = {
+        "postgres": lab.postgres,
+        "gateways": json.dumps(lab.gateways(11, 9100)),
+        "gateways_direct": json.dumps(lab.gateways(12, 8100)),
+        "banks": lab.banks,
+        "slow_start": str(lab.slow_start),
+    }
+    return [item for item in yaml.safe_load_all(text.substitute(values)) if item]
+
+
+def path_of(item: Object) -> str:
+    """Where the API server keeps an object."""
+    version, meta = item["apiVersion"], item["metadata"]
+    kind = str(item["kind"]).lower()
+    space = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
+    return f"{_GROUPS.get(version, f'/apis/{version}')}{space}/{kind}s/{meta['name']}"
+
+
+async def apply(api: Api, items: list[Object]) -> None:
+    """Make the objects what the manifests say."""
+    for item in items:
+        await api.patch(path_of(item), item, APPLY, fieldManager="holdfast-lab", force="true")
+
+
+async def cluster_uid(api: Api) -> str:
+    """What tells this cluster from every other."""
+    found = await api.get("/api/v1/namespaces/kube-system")
+    return str(found["metadata"]["uid"])
+
+
+async def nodes_ready(api: Api) -> bool:
+    """Are the nodes of all zones there, ready and without a taint?"""
+    found = await api.get("/api/v1/nodes")
+    good = [
+        item["metadata"]["name"]
+        for item in found["items"]
+        if not item["spec"].get("taints") and not item["spec"].get("unschedulable")
+    ]
+    return set(good) >= set(ZONES)
+
+
+async def holdfast_kubeconfig(api: Api, lab: Lab) -> Path:
+    """The kubeconfig of the service account that holdfast runs as."""
+    path = f"/api/v1/namespaces/{HOLDFAST}/serviceaccounts/{HOLDFAST}/token"
+    answer = await api.post(path, {"spec": {"expirationSeconds": _TOKEN_LASTS}})
+    return kubeconfig.write_kubeconfig(lab, HOLDFAST, answer["status"]["token"])
+
+
+async def wallet_pods(api: Api) -> list[Object]:
+    """The wallet's pods, those that are ending included."""
+    found = await api.get(f"{_WALLET}/pods", labelSelector="app=wallet-api")
+    items: list[Object] = found["items"]
+    return items
+
+
+async def rolled_out(api: Api) -> bool:
+    """Is every replica of the newest template available, and every older pod gone?"""
+    return is_rolled_out(await api.get(DEPLOYMENT), await wallet_pods(api))
+
+
+def is_rolled_out(deployment: Object, pods: list[Object]) -> bool:
+    """The same, of what the API server answered."""
+    status: dict[str, Any] = deployment.get("status", {})
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    counts = [status.get(f"{name}Replicas", 0) for name in ("updated", "ready", "available")]
+    return seen and counts == [REPLICAS] * 3 and len(pods) == REPLICAS
+
+
+async def pods_answer(http: aiohttp.ClientSession, pods: list[Object]) -> bool:
+    """Does each of the pods itself say that it is ready?"""
+    for item in pods:
+        address = listening(item["status"].get("podIP", ""))
+        url = f"http://{address}:8080/healthz/ready"
+        async with http.get(url, timeout=_READY_LIMIT) as answer:
+            if answer.status != 200:
+                return False
+    return True
+
+
+async def edge_sees(http: aiohttp.ClientSession, lab: Lab) -> int:
+    """How many upstreams the edge has."""
+    async with http.get(f"http://{lab.edge_admin}/metrics", timeout=_READY_LIMIT) as answer:
+        lines = (await answer.text()).splitlines()
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith("edge_upstreams{"))
+
+
+async def prometheus_scrapes(http: aiohttp.ClientSession, lab: Lab) -> bool:
+    """Has Prometheus scraped the edge, Toxiproxy, the banks and every replica?"""
+    url = f"http://{lab.prometheus}/api/v1/query"
+    async with http.get(url, params={"query": "up == 1"}, timeout=_READY_LIMIT) as answer:
+        result = (await answer.json())["data"]["result"]
+    jobs = [one["metric"]["job"] for one in result]
+    others = {"edge", "toxiproxy", "banks"} <= set(jobs)
+    return others and jobs.count("wallet-api") == REPLICAS
