@@ -1,0 +1,242 @@
+"""The Kubernetes API as holdfast uses it: pods, nodes, rights; raw JSON, every change read back.
+
+The kubernetes package's typed classes cost 0.8 s to import and are not used.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from holdfast.cluster import changes
+from holdfast.cluster.changes import EXPIRES, RUN, UNDO
+from holdfast.cluster.client import Client, Json, open_client
+from holdfast.errors import FaultNotApplied, FaultRemains, HoldfastError, Unreachable
+
+__all__ = ["EXPIRES", "RUN", "UNDO", "ZONE", "Cluster", "Node", "Pod"]
+
+ZONE = "topology.kubernetes.io/zone"
+CALL_S = 5.0  # one call, from looking up the name to the last byte of the answer
+_TRIES = 5  # a node's status is written all the time, and each of our changes is a compare-and-set
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod as it was when it was listed. `owner_uid` is the uid of what would replace it."""
+
+    name: str
+    namespace: str
+    uid: str
+    node: str
+    zone: str
+    ready: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner_uid: str = ""
+    deleting: bool = False
+
+    @property
+    def serving(self) -> bool:
+        """Is it ready, and not on its way out?"""
+        return self.ready and not self.deleting
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as it was when it was listed. A taint is (key, value, effect)."""
+
+    name: str
+    uid: str
+    zone: str
+    ready: bool
+    unschedulable: bool
+    taints: tuple[tuple[str, str, str], ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cluster:
+    """One cluster, with the rights of one kubeconfig. Instances of one file share connections."""
+
+    def __init__(self, kubeconfig: str, call_s: float = CALL_S) -> None:
+        self._kubeconfig = kubeconfig
+        self._call_s = call_s
+
+    def uid(self) -> str:
+        """What tells this cluster from every other: the uid of its kube-system namespace."""
+        return str(self._read("/api/v1/namespaces/kube-system", lambda it: it["metadata"]["uid"]))
+
+    def version(self) -> str:
+        """The API server's version, such as `v1.36.3`."""
+        return str(self._read("/version", lambda it: it["gitVersion"]))
+
+    def pods(self, namespace: str | None = None, selector: str = "") -> list[Pod]:
+        """The pods of a namespace (or of all) that a label selector matches, by name."""
+        place = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
+        query = {"labelSelector": selector} if selector else {}
+        zones = {node.name: node.zone for node in self.nodes()}
+        found = self._read(
+            f"/api/v1/{place}pods", lambda it: [_pod(one, zones) for one in it["items"]], query
+        )
+        return sorted(found, key=lambda one: (one.namespace, one.name))
+
+    def nodes(self) -> list[Node]:
+        """Every node, by name."""
+        found = self._read("/api/v1/nodes", lambda it: [_node(one) for one in it["items"]])
+        return sorted(found, key=lambda one: one.name)
+
+    def delete_pods(self, pods: Sequence[Pod], grace_seconds: int) -> None:
+        """Delete pods at the same time, and read back that each is gone or going.
+
+        Raises:
+            FaultNotApplied: names those that are still there.
+        """
+        with ThreadPoolExecutor(min(len(pods), _AT_ONCE) or 1) as pool:
+            reasons = [*pool.map(lambda pod: self._remove(pod, grace_seconds), pods)]
+        if wrong := [reason for reason in reasons if reason]:
+            raise FaultNotApplied(
+                f"{len(wrong)} of {len(pods)} pods", "; ".join(wrong), "The others are deleted"
+            )
+
+    def delete_pod(self, pod: Pod, grace_seconds: int) -> bool:
+        """Delete this very pod; False when it was gone already, or replaced by one of its name."""
+        body = {"gracePeriodSeconds": grace_seconds, "preconditions": {"uid": pod.uid}}
+        return self._client.call("DELETE", _path(pod), body=body, accept=(404, 409)) is not None
+
+    def cordon(self, node: Node, marks: Mapping[str, str]) -> None:
+        """Let no new pod onto a node, and mark it as ours in the same write; read back.
+
+        Raises:
+            FaultNotApplied: somebody else cordoned it first, or it does not read back.
+        """
+        self._settle(node.name, node.uid, lambda now: changes.cordon(now, marks), FaultNotApplied)
+
+    def uncordon(self, name: str, uid: str, run: str) -> None:
+        """Take back a cordon of that run, and its marks; what others set stays. Read back.
+
+        Raises:
+            FaultRemains: it is cordoned, and the cordon does not carry that run's mark.
+        """
+        self._settle(name, uid, lambda now: changes.uncordon(now, run), FaultRemains)
+
+    def taint(self, node: Node, key: str, run: str) -> None:
+        """Drive off a node every pod that does not tolerate this taint (NoExecute); read back.
+
+        Raises:
+            FaultNotApplied: somebody else uses that key, or it does not read back.
+        """
+        self._settle(node.name, node.uid, lambda now: changes.taint(now, key, run), FaultNotApplied)
+
+    def untaint(self, name: str, key: str, run: str) -> None:
+        """Take back a taint of that run; what others set stays. Read back.
+
+        Raises:
+            FaultRemains: the taint is there with another value.
+        """
+        self._settle(name, "", lambda now: changes.untaint(now, key, run), FaultRemains)
+
+    def may(self, verb: str, resource: str, namespace: str = "", group: str = "") -> bool:
+        """Do this kubeconfig's rights allow it? An empty namespace means all of them."""
+        wanted = {"verb": verb, "resource": resource, "namespace": namespace, "group": group}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": wanted},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self._client.call("POST", path, body=body)
+        return bool(answer and answer.get("status", {}).get("allowed"))
+
+    @property
+    def _client(self) -> Client:
+        return open_client(self._kubeconfig, self._call_s)
+
+    def _remove(self, pod: Pod, grace_seconds: int) -> str:
+        """Delete and read back; what is wrong, or nothing."""
+        try:
+            self.delete_pod(pod, grace_seconds)
+            found = self._client.call("GET", _path(pod), accept=(404,))
+        except HoldfastError as error:
+            return f"{pod.name}: {error}"
+        metadata = found["metadata"] if found else {}
+        if metadata.get("uid") == pod.uid and "deletionTimestamp" not in metadata:
+            return f"{pod.name}: it was deleted and is still there"
+        return ""
+
+    def _settle(
+        self,
+        name: str,
+        uid: str,
+        change: Callable[[Json], list[Json]],
+        otherwise: type[HoldfastError],
+    ) -> None:
+        """Change a node until it reads back as needing no change; each write compares and sets.
+
+        A node that is gone took what we did to it along; a fault cannot be made there.
+        """
+        path = f"/api/v1/nodes/{quote(name, safe='')}"
+        for _ in range(_TRIES):
+            now = self._client.call("GET", path, accept=(404,))
+            if now is None or uid not in ("", now["metadata"]["uid"]):
+                if otherwise is FaultRemains:
+                    return
+                break
+            if not (wanted := change(now)):
+                return
+            metadata = now["metadata"]
+            tests = [
+                {"op": "test", "path": f"/metadata/{key}", "value": metadata[key]}
+                for key in ("uid", "resourceVersion")
+            ]
+            self._client.call("PATCH", path, body=[*tests, *wanted], accept=(404, 409, 422))
+        raise otherwise(f"node {name}", "it does not read back as asked", "Look at the node")
+
+    def _read[T](
+        self, path: str, parse: Callable[[Json], T], query: Mapping[str, str] | None = None
+    ) -> T:
+        answer = self._client.call("GET", path, query=query)
+        try:
+            return parse(answer or {})
+        except (KeyError, TypeError, AttributeError):
+            raise Unreachable(
+                self._client.url, f"{path} has another form", "Is this a Kubernetes API server?"
+            ) from None
+
+
+def _path(pod: Pod) -> str:
+    return f"/api/v1/namespaces/{quote(pod.namespace, safe='')}/pods/{quote(pod.name, safe='')}"
+
+
+def _pod(data: Json, zones: Mapping[str, str]) -> Pod:
+    metadata, node = data["metadata"], data["spec"].get("nodeName", "")
+    owners = metadata.get("ownerReferences", [])
+    return Pod(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        node=node,
+        zone=zones.get(node, ""),
+        ready=_ready(data),
+        labels=metadata.get("labels", {}),
+        owner_uid=next((one["uid"] for one in owners if one.get("controller")), ""),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _node(data: Json) -> Node:
+    metadata, spec = data["metadata"], data["spec"]
+    taints = spec.get("taints", [])
+    return Node(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        zone=metadata.get("labels", {}).get(ZONE, ""),
+        ready=_ready(data),
+        unschedulable=bool(spec.get("unschedulable")),
+        taints=tuple((one["key"], one.get("value", ""), one["effect"]) for one in taints),
+        annotations=metadata.get("annotations", {}),
+    )
+
+
+def _ready(data: Any) -> bool:
+    conditions = data.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -1,0 +1,103 @@
+"""Prometheus's HTTP API: raw answers, whole, or an error that says what is wrong.
+
+Nothing here reads a series: judging does, from the answers that a run keeps.
+"""
+
+from functools import cache
+from typing import Any
+
+import requests
+
+from holdfast.clock import within
+from holdfast.errors import Unreachable
+
+CALL_S = 10.0  # one call, from looking up the name to the last byte of the answer
+_CONNECT_S = 2.0
+_EXCERPT = 200  # characters of a foreign answer that an error quotes
+
+
+class Prometheus:
+    """One server, or anything that speaks its query API."""
+
+    def __init__(self, url: str, call_s: float = CALL_S) -> None:
+        self.url = url.rstrip("/")
+        self._call_s = call_s
+
+    def version(self) -> str:
+        """Its version, such as `3.5.0`."""
+        answer = self._answer("/api/v1/status/buildinfo", {})
+        version = answer["data"].get("version") if isinstance(answer["data"], dict) else None
+        if not isinstance(version, str):
+            raise Unreachable(self.url, "it does not tell its version", "Is this Prometheus?")
+        return version
+
+    def ready(self) -> bool:
+        """Does it say that it can answer queries? It says no while it reads its log at start."""
+        answer = self._get("/-/ready", {})
+        if answer.status_code not in (200, 503):
+            raise self._wrong("/-/ready", answer)
+        return answer.status_code == 200
+
+    def raw(self, query: str, at_wall_seconds: float) -> dict[str, Any]:
+        """The whole answer to an instant query at a Unix time in seconds, warnings included.
+
+        Raises:
+            Unreachable: absent, silent, or the answer is an error or no answer of Prometheus.
+        """
+        return self._answer("/api/v1/query", {"query": query, "time": f"{at_wall_seconds:.3f}"})
+
+    def targets(self) -> list[dict[str, Any]]:
+        """What it scrapes, with labels, health and the last error of each."""
+        answer = self._answer("/api/v1/targets", {"state": "active"})
+        data = answer["data"]
+        if not isinstance(data, dict) or not isinstance(data.get("activeTargets"), list):
+            raise Unreachable(self.url, "it does not list its targets", "Is this Prometheus?")
+        return list(data["activeTargets"])
+
+    def _answer(self, path: str, parameters: dict[str, str]) -> dict[str, Any]:
+        answer = self._get(path, parameters)
+        try:
+            document = answer.json()
+        except requests.JSONDecodeError:
+            raise self._wrong(path, answer) from None
+        if not isinstance(document, dict) or "status" not in document:
+            raise self._wrong(path, answer)
+        if document["status"] != "success" or answer.status_code != 200 or "data" not in document:
+            kind, why = document.get("errorType", answer.status_code), document.get("error", "")
+            raise Unreachable(self.url + path, f"it answered {kind}: {why}", "Look at the query")
+        return document
+
+    def _get(self, path: str, parameters: dict[str, str]) -> requests.Response:
+        def send() -> requests.Response:
+            return _session().get(
+                self.url + path,
+                params=parameters,
+                timeout=(_CONNECT_S, self._call_s),
+                allow_redirects=False,
+            )
+
+        try:
+            return within(self._call_s, send)
+        except (requests.RequestException, TimeoutError) as error:
+            raise Unreachable(self.url, _reason(error, self._call_s), "Is it running?") from None
+
+    def _wrong(self, path: str, answer: requests.Response) -> Unreachable:
+        excerpt = answer.text[:_EXCERPT].strip()
+        reason = f"it answered {answer.status_code}: {excerpt}"
+        return Unreachable(self.url + path, reason, "Is this Prometheus? Look at its log")
+
+
+def _reason(error: Exception, call_s: float) -> str:
+    if isinstance(error, requests.ConnectTimeout):
+        return f"Prometheus did not accept a connection within {_CONNECT_S:g} s"
+    if isinstance(error, requests.Timeout | TimeoutError):
+        return f"Prometheus accepted the connection and did not answer within {call_s:g} s"
+    return f"Prometheus could not be reached ({type(error).__name__})"
+
+
+@cache
+def _session() -> requests.Session:
+    """One pool of connections for the process."""
+    session = requests.Session()
+    session.trust_env = False  # no proxy and no .netrc between us and Prometheus
+    return session
