@@ -23,10 +23,8 @@ def closed(gateway: str, configuration: dict[str, Any] | None = None) -> bool:
     answer = prometheus.raw(raw_samples(named, _RECENT_S), wall_ns() / SECOND)
     states = [
         series.points[-1][1] == 1
-        for series in parse(answer)
-        if series.points
-        and series.labels.get(named.label("gateway")) == gateway
-        and series.labels.get(named.label("state")) == "closed"
+        for series in parse(answer, named.labels)
+        if series.points and series.has(gateway=gateway, state="closed")
     ]
     return bool(states) and all(states)
 
@@ -38,7 +36,7 @@ def raw(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
         "breaker_state": ("breaker_state", ""),
         "breaker_entered": ("breaker_entered", ""),
         "gateway_calls_count": ("gateway_calls", "_count"),
-        "gateway_calls_bucket": ("gateway_calls", "_bucket"),
+        "gateway_calls_sum": ("gateway_calls", "_sum"),
     }
     return {
         name: prometheus.raw(raw_samples(here.named(signal), window_s, suffix), at_wall_s)

@@ -70,6 +70,12 @@ class Signals:
         """From here on nothing interrupts: healing has begun."""
         self._armed = False
 
+    def rearm(self) -> None:
+        """Healing is over: the next signal interrupts again, and one that came meanwhile does now."""
+        if self.caught:
+            raise KeyboardInterrupt(self.caught)
+        self._armed = True
+
     def _handle(self, number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
         self.caught = self.caught or name
@@ -148,14 +154,14 @@ def _phases(
     _phase(here, "fault")
     tell("fault: held until customers recover", plan.hold_s()[1])
     status = _chaos_toolkit(plan, here, signals)
-    if signals.caught:
-        raise KeyboardInterrupt
+    signals.hold_off()
     remains = _heal(here)
     if remains or not here.faults():
         why = "; ".join(remains) or f"no fault took effect ({status})"
         here.run.append("events.jsonl", {"event": "ended_early", "why": why})
+    signals.rearm()
+    if remains or not here.faults():
         return
-    signals.rearm() if hasattr(signals, "rearm") else None
     _phase(here, "after")
     tell("after: steady state", extension.after)
     _watch_customers(plan, here, load, extension.after)
@@ -227,15 +233,8 @@ def _chaos_toolkit(plan: Plan, here: Context, signals: Signals) -> str:
 
 
 def _heal(here: Context) -> list[str]:
-    """Undo what is not yet undone, read it back, and write down how that went."""
-    pending = heal.pending(here.run)
-    if pending:
-        here.run.append("events.jsonl", {"event": "undo_began"})
-    failures = heal.undo_all(here.run, here.environment)
-    if failures:
-        why = "; ".join(str(one) for one in failures)
-        here.run.append("events.jsonl", {"event": "undo_failed", "why": why})
-    return [str(one) for one in failures]
+    """Undo what is not yet undone; what remains, in words."""
+    return [str(one) for one in heal.undo_all(here.run, here.environment)]
 
 
 def _finish(here: Context, load: customers.Customers, outcome: Outcome, tell: Tell) -> None:

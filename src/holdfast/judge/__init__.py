@@ -1,0 +1,78 @@
+"""Record → observations and findings. Pure: no network, no clock, no disk.
+
+Anyone can recompute every verdict from the run folder. What could not be measured is unknown; a
+fault that was not shown makes every finding unknown, whatever customers saw.
+"""
+
+from dataclasses import dataclass
+
+from holdfast.judge import customers, platform, timeline, witness
+from holdfast.judge.finding import Judged, Ground
+from holdfast.judge.timeline import Timeline
+from holdfast.judge.witness import Proof
+from holdfast.model import Finding, Observation, Record
+from holdfast.verdict import Verdict, worst
+
+__all__ = ["Judgement", "judge"]
+
+_HOW = {
+    "recovery": customers.recovery,
+    "availability": customers.availability,
+    "balance-latency": customers.latency,
+    "pix-latency": customers.latency,
+    "success": customers.success,
+    "failover": platform.failover,
+    "restart": platform.restart,
+    "money": platform.money,
+}
+_EXIT = {Verdict.HELD: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a run says: its findings, what they rest on, and the exit code that follows."""
+
+    timeline: Timeline
+    proofs: tuple[Proof, ...]
+    observations: tuple[Observation, ...]
+    findings: tuple[Finding, ...]
+    verdict: Verdict
+    exit_code: int
+
+
+def judge(record: Record) -> Judgement:
+    """Judge a finished run."""
+    when = timeline.read(record)
+    proofs = witness.witness(record, when)
+    ground = Ground.of(record, when)
+    judged = [
+        _one(name, ground, proofs) for name in record.plan["objectives"]
+    ]
+    findings = tuple(one.finding for one in judged)
+    verdict = worst(one.verdict for one in findings)
+    observations = (*ground.observations(), *(o for one in judged for o in one.observations))
+    return Judgement(when, proofs, observations, findings, verdict, _exit_code(when, verdict))
+
+
+def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:
+    """Judge one objective, then hold it against the reasons why nothing can be known."""
+    judged = _HOW[name](name, ground)
+    missing = [proof for proof in proofs if proof.shown is not True]
+    if missing:
+        return judged.unknown(f"the fault was not shown ({missing[0].name}: {missing[0].why})")
+    if judged.finding.verdict is Verdict.BROKEN:
+        return judged
+    if ground.timeline.aborted:
+        return judged.unknown(f"the run was aborted: {ground.timeline.aborted}")
+    if ground.timeline.remains:
+        return judged.unknown(f"the fault may remain: {ground.timeline.remains}")
+    return judged
+
+
+def _exit_code(when: Timeline, verdict: Verdict) -> int:
+    """5 a fault may remain, 4 aborted, 1 broken, 3 unknown, 0 held: in this order."""
+    if when.remains:
+        return 5
+    if when.aborted:
+        return 4
+    return _EXIT[verdict]

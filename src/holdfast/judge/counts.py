@@ -1,0 +1,77 @@
+"""What the second source counted: the entrance, the wallet's own calls, the proxies' bytes.
+
+A series that is absent, or that does not cover the window, is None and never zero.
+"""
+
+from collections.abc import Callable, Mapping
+
+from holdfast.judge.timeline import Timeline
+from holdfast.measure.counters import Series, increase, parse, scrapes, target
+from holdfast.model import Record, Window
+from holdfast.signals import DEFAULTS
+
+
+class Counts:
+    """The raw samples of a run, asked by what they mean here."""
+
+    def __init__(self, record: Record, timeline: Timeline) -> None:
+        self._record = record
+        self._timeline = timeline
+        self._parsed: dict[str, list[Series] | None] = {}
+
+    def series(self, name: str) -> list[Series] | None:
+        """One stored answer, parsed; None when it is missing or not an answer."""
+        if name not in self._parsed:
+            try:
+                self._parsed[name] = parse(self._record.series[name], self._labels(name))
+            except (KeyError, ValueError):
+                self._parsed[name] = None
+        return self._parsed[name]
+
+    def served(self, uid: str, window: Window) -> float | None:
+        """Requests of customers that the entrance had answered well by one pod."""
+
+        def wanted(one: Series) -> bool:
+            return one.has(upstream=uid) and one.labels.get("code", "").startswith("2")
+
+        return self._rise("entrance_count", wanted, window)
+
+    def calls(self, gateway: str, window: Window, **labels: str) -> float | None:
+        """The wallet's own calls to a gateway, by all replicas."""
+        return self._rise(
+            "gateway_calls_count", lambda one: one.has(gateway=gateway, **labels), window
+        )
+
+    def mean_call_s(self, gateway: str, window: Window) -> tuple[float | None, float]:
+        """The mean duration of those calls in seconds, and their number."""
+        number, total = (
+            self._rise(f"gateway_calls_{part}", lambda one: one.has(gateway=gateway), window)
+            for part in ("count", "sum")
+        )
+        if not number or total is None:
+            return None, 0.0
+        return total / number, number
+
+    def proxy_bytes(self, proxy: str, window: Window) -> float | None:
+        """Bytes that went through a proxy, both ways."""
+        return self._rise("proxy_bytes", lambda one: one.has(proxy=proxy), window)
+
+    def _labels(self, name: str) -> Mapping[str, str]:
+        """What the roles of a stored answer's labels are called in the run's environment."""
+        signal = next((one for one in DEFAULTS if name.startswith(one)), name)
+        given = self._record.plan["environment"]["signals"].get(signal)
+        labels: Mapping[str, str] = given["labels"] if given else DEFAULTS[signal].labels
+        return labels
+
+    def _rise(
+        self, name: str, wanted: Callable[[Series], bool], window: Window
+    ) -> float | None:
+        """By how much the chosen counters rose together; None when none covers the window."""
+        every = self.series(name) or []
+        seen = scrapes(every)
+        start, end = self._timeline.wall_s(window.start_ns), self._timeline.wall_s(window.end_ns)
+        rises = [
+            increase(one, start, end, seen[target(one)]) for one in every if wanted(one)
+        ]
+        known = [rise for rise in rises if rise is not None]
+        return sum(known) if known else None

@@ -1,0 +1,140 @@
+"""What every promise is judged on: the run's samples by phase, the second source, the clock."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from holdfast.clock import SECOND
+from holdfast.judge.counts import Counts
+from holdfast.judge.timeline import Timeline
+from holdfast.measure import Recovery, recovery
+from holdfast.model import Finding, Interval, Journey, Observation, Record, Sample, Window
+from holdfast.verdict import Verdict
+
+_LATE_MAX_MS = 50.0  # beyond it, near an edge or at the 99th percentile, times are not to be trusted
+_EDGE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finding together with the observations it rests on."""
+
+    finding: Finding
+    observations: tuple[Observation, ...] = ()
+
+    def unknown(self, why: str) -> "Judged":
+        """The same, with nothing known, and the reason first."""
+        text = f"{why}; otherwise: {self.finding.why}" if self.finding.why else why
+        return replace(self, finding=replace(self.finding, verdict=Verdict.UNKNOWN, why=text))
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A finished run, prepared for judging."""
+
+    record: Record
+    timeline: Timeline
+    journeys: dict[str, Journey]
+    counts: Counts
+
+    @classmethod
+    def of(cls, record: Record, timeline: Timeline) -> "Ground":
+        """Prepare a record."""
+        journeys = {
+            name: Journey(
+                name=name,
+                within=one["within"],
+                target=one["target"],
+                limit=one["limit"],
+                money=one["money"],
+                entrance=one["entrance"],
+            )
+            for name, one in record.plan["journeys"].items()
+        }
+        return cls(record, timeline, journeys, Counts(record, timeline))
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """When customers were served again, from their own timestamps."""
+        fault = self.timeline.fault
+        assert fault is not None
+        return recovery(
+            self.record.samples,
+            self.journeys,
+            Window(int(fault["began_ns"]), int(fault["returned_ns"])),
+            self.timeline.hold,
+            float(self.record.plan["extension"]["stable"]),
+        )
+
+    def samples(self, window: Window, journey: str = "") -> list[Sample]:
+        """The requests that were scheduled in a window."""
+        return [
+            one
+            for one in self.record.samples
+            if window.holds(one.scheduled_ns) and journey in ("", one.journey)
+        ]
+
+    def phases(self) -> list[tuple[str, Window]]:
+        """The stretches in which customers are to be served well: before, recovered, after."""
+        hold, when = self.timeline.hold, self.timeline
+        phases = [("before", when.before)]
+        seconds = self.recovery.seconds
+        if self.recovery.recovered and isinstance(seconds, Interval):
+            start = min(hold.start_ns + round(seconds.high * SECOND), hold.end_ns)
+            phases.append(("recovered", Window(start, hold.end_ns)))
+        phases.append(("after", when.after))
+        return phases
+
+    def distrust(self) -> str:
+        """Why customers' times or counts cannot be believed; empty when they can."""
+        if self.timeline.clock_moved:
+            return (
+                f"the wall clock moved by {self.timeline.drift_s:.3f} s during the run, so the"
+                " second source cannot be aligned"
+            )
+        return self._late() or self._disagreement()
+
+    def _late(self) -> str:
+        load = self.record.load
+        if not load:
+            return "the customers' process left no account of its own lateness"
+        if float(load["lateness_ms"]["p99"]) > _LATE_MAX_MS:
+            return f"the load generator was late: p99 {load['lateness_ms']['p99']:.1f} ms"
+        edges = [self.timeline.began_ns, self.timeline.undo_ns]
+        if self.timeline.fault:
+            edges += [bound for one in self.recovery.outages for bound in _bounds(one.end)]
+        for scheduled_ns, late_ms in load["late_over_50ms"]:
+            if any(abs(scheduled_ns - edge) < _EDGE_S * SECOND for edge in edges):
+                return f"the load generator was {late_ms:.0f} ms late near an edge"
+        return ""
+
+    def _disagreement(self) -> str:
+        if self.timeline.fault is None:
+            return ""
+        return self.counts.disagreement(self.journeys, self.recovery)
+
+    def observations(self) -> Iterable[Observation]:
+        """What was observed of the run as a whole."""
+        load = self.record.load
+        if load:
+            yield Observation(
+                "generator-lateness-p99",
+                float(load["lateness_ms"]["p99"]),
+                "ms",
+                "customers",
+                samples=len(self.record.samples),
+            )
+        yield Observation("clock-drift", self.timeline.drift_s, "s", "anchors of the run")
+
+
+def _bounds(interval: Interval) -> tuple[int, int]:
+    return round(interval.low), round(interval.high)
+
+
+def finding(
+    name: str, ground: Ground, verdict: Verdict, why: str, *observations: Observation
+) -> Judged:
+    """A finding on one objective, with what it rests on."""
+    promise = ground.record.plan["objectives"][name]["promise"]
+    names = tuple(one.name for one in observations)
+    return Judged(Finding(name, promise, verdict, why, names), observations)

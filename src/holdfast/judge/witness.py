@@ -1,0 +1,173 @@
+"""Three proofs that the fault took effect, from sources other than the injector.
+
+*Exposed*: before the fault its target carried customers' traffic. *Struck*: afterwards that same
+traffic shows the fault. *Lasting*: it was read back all along, and as the last act before the undo.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from holdfast.clock import SECOND
+from holdfast.judge.counts import Counts
+from holdfast.judge.timeline import Timeline
+from holdfast.model import Json, Record, Window
+
+_AFTER_S = 1.0  # traffic that was under way when the fault took effect does not speak of it
+_GONE_S = 3.0  # the entrance may need so long to notice that an upstream is gone
+_READ_EVERY_S = 5.0
+_READ_SLACK_S = 5.0  # one read-back may be late by so much before the proof has a hole
+_LAST_ACT_S = 5.0  # the last read-back may precede the undo by at most so much
+_SHOWN = 0.8  # of the delay that was asked for (DESIGN rule 6)
+_THROTTLE_SLACK = 1.25  # bytes buffered on the way are counted in the second after
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One proof: shown, not shown, or (None) not to be told; and one sentence of why."""
+
+    name: str
+    shown: bool | None
+    why: str
+
+
+def witness(record: Record, timeline: Timeline) -> tuple[Proof, ...]:
+    """The three proofs for the run's fault."""
+    fault = timeline.fault
+    if fault is None:
+        return tuple(
+            Proof(name, False, "no fault took effect") for name in ("exposed", "struck", "lasting")
+        )
+    counts = Counts(record, timeline)
+    kind = str(fault["kind"])
+    if kind.startswith("gateway."):
+        return (
+            _gateway_exposed(counts, timeline, fault),
+            _gateway_struck(counts, timeline, fault, record.plan),
+            _lasting(record, timeline),
+        )
+    return (
+        _pods_exposed(counts, timeline, fault),
+        _pods_struck(counts, timeline, fault),
+        _lasting(record, timeline),
+    )
+
+
+def _gateway_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
+    for proxy in sorted({str(target["proxy"]) for target in fault["targets"]}):
+        carried = counts.proxy_bytes(proxy, timeline.before)
+        calls = counts.calls(proxy, timeline.before)
+        if carried is None or calls is None:
+            return Proof("exposed", None, f"the counters of {proxy} before the fault are missing")
+        if carried <= 0 or calls <= 0:
+            return Proof(
+                "exposed",
+                False,
+                f"before the fault the wallet counted {calls:.0f} calls to {proxy}, and"
+                f" {carried:.0f} bytes went through its proxy: they did not rise together",
+            )
+        why = f"{calls:.0f} calls and {carried:.0f} bytes went through {proxy} before the fault"
+    return Proof("exposed", True, why)
+
+
+def _gateway_struck(counts: Counts, timeline: Timeline, fault: Json, plan: Json) -> Proof:
+    proxy = str(fault["targets"][0]["proxy"])
+    during = _from(int(fault["returned_ns"]), _AFTER_S, timeline.hold)
+    calls, good = counts.calls(proxy, during), counts.calls(proxy, during, outcome="ok")
+    if calls is None or good is None:
+        return Proof("struck", None, f"the wallet's count of calls to {proxy} is missing")
+    if fault["kind"] == "gateway.slow":
+        return _slowed(counts, proxy, during, (fault, plan))
+    if fault["kind"] == "gateway.throttle":
+        return _throttled(counts, proxy, (timeline.before, during), fault)
+    failed = calls - good
+    shown = failed > 0 and good == 0
+    why = f"after the fault {failed:.0f} calls to {proxy} failed and {good:.0f} succeeded"
+    return Proof("struck", shown, why)
+
+
+def _slowed(
+    counts: Counts, proxy: str, during: Window, asked_and_plan: tuple[Json, Json]
+) -> Proof:
+    """The mean call took 80 % of the delay asked for, or of the caller's own limit."""
+    fault, plan = asked_and_plan
+    asked = float(fault["asked"]["latency_ms"]) / 1000
+    breaker = plan["environment"]["breakers"].get(proxy)
+    limit = float(breaker["call_limit"]) if breaker else asked
+    mean, number = counts.mean_call_s(proxy, during)
+    if mean is None:
+        return Proof("struck", None, f"no call to {proxy} was counted after the fault")
+    least = _SHOWN * min(asked, limit)
+    gave_up = f"; callers give up after {limit:g} s" if limit < asked else ""
+    why = (
+        f"after the fault {number:.0f} calls to {proxy} took {mean:.2f} s on average, where"
+        f" {asked:g} s were added{gave_up}"
+    )
+    return Proof("struck", mean >= least, why)
+
+
+def _throttled(
+    counts: Counts, proxy: str, windows: tuple[Window, Window], fault: Json
+) -> Proof:
+    before, during = windows
+    asked = float(fault["asked"]["rate_kbps"]) * 1000  # Toxiproxy's rate is in KB/s
+    carried = [counts.proxy_bytes(proxy, window) for window in windows]
+    if carried[0] is None or carried[1] is None or not before.seconds or not during.seconds:
+        return Proof("struck", None, f"the bytes through {proxy} are missing")
+    rates = carried[0] / before.seconds, carried[1] / during.seconds
+    why = f"{rates[0]:.0f} B/s went through {proxy} before the fault, {rates[1]:.0f} B/s after it"
+    return Proof("struck", rates[0] > asked >= rates[1] / _THROTTLE_SLACK, why)
+
+
+def _pods_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
+    uids = _uids(fault)
+    served = [counts.served(uid, timeline.before) for uid in uids]
+    if not uids or any(one is None for one in served):
+        return Proof("exposed", None, "the entrance did not count what the targets served")
+    total = sum(one or 0.0 for one in served)
+    why = f"before the fault the entrance had {total:.0f} requests answered by the targets"
+    return Proof("exposed", all(one for one in served), why)
+
+
+def _pods_struck(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
+    """The entrance's counters of the targets are present, and flat."""
+    during = _from(int(fault["returned_ns"]), _GONE_S, timeline.hold)
+    served = [counts.served(uid, during) for uid in _uids(fault)]
+    if not served or any(one is None for one in served):
+        return Proof("struck", None, "the entrance's counters of the targets vanished")
+    total = sum(one or 0.0 for one in served)
+    why = f"from {_GONE_S:g} s after the fault the targets answered {total:.0f} more requests"
+    return Proof("struck", total == 0, why)
+
+
+def _lasting(record: Record, timeline: Timeline) -> Proof:
+    looks = [one for one in record.readbacks if int(one["looked_ns"]) <= timeline.undo_ns]
+    if not looks:
+        return Proof("lasting", None, "the fault was never read back")
+    wrong = [one for one in looks if one.get("in_place") is False]
+    blind = [one for one in looks if one.get("in_place") is None]
+    if wrong:
+        return Proof("lasting", False, f"it was not there any more: {wrong[0]['missing']}")
+    if blind:
+        return Proof("lasting", None, f"it could not be read back: {blind[0]['error']}")
+    instants = [timeline.began_ns, *(int(one["looked_ns"]) for one in looks)]
+    hole = max(b - a for a, b in zip(instants, instants[1:], strict=False)) / SECOND
+    last = (timeline.undo_ns - instants[-1]) / SECOND
+    if hole > _READ_EVERY_S + _READ_SLACK_S or last > _LAST_ACT_S:
+        why = f"read back {len(looks)} times, with {hole:.1f} s unseen and {last:.1f} s at the end"
+        return Proof("lasting", None, why)
+    return Proof("lasting", True, f"read back {len(looks)} times, the last {last:.1f} s before the undo")
+
+
+def _uids(fault: Json) -> list[str]:
+    return [str(one["uid"]) for one in fault["targets"] if "pod" in one]
+
+
+def _from(instant_ns: int, later_s: float, hold: Window) -> Window:
+    start = min(instant_ns + round(later_s * SECOND), hold.end_ns)
+    return Window(start, hold.end_ns)
+
+
+def shown(proofs: Iterable[Proof]) -> bool:
+    """Are all three shown?"""
+    return all(proof.shown is True for proof in proofs)
+

@@ -1,0 +1,53 @@
+"""Plan → run → collect → judge → report, each step from the files of the one before it."""
+
+from pathlib import Path
+
+from holdfast import collect, context
+from holdfast import run as runner
+from holdfast.context import Context
+from holdfast.judge import judge
+from holdfast.pipeline import story
+from holdfast.plan import Plan
+from holdfast.reports import junit, page, summary
+from holdfast.reports.record import Report
+from holdfast.run import Tell
+from holdfast.store import write_whole
+
+__all__ = ["recollect", "rejudge", "rereport", "run"]
+
+
+def run(plan: Plan, root: Path, tell: Tell) -> Report:
+    """Run a plan to its report."""
+    here = Context(runner.run(plan, root, tell).run, plan.environment)
+    tell("collect, judge, report", 5)
+    return _conclude(here, ask=True)
+
+
+def recollect(folder: Path) -> Report:
+    """Ask every system again for its records of this run, judge and report."""
+    return _conclude(context.of({context.KEY: str(folder)}), ask=True)
+
+
+def rejudge(folder: Path) -> Report:
+    """Judge a run again from its folder, offline; the findings are the same each time."""
+    return _conclude(context.of({context.KEY: str(folder)}), ask=False)
+
+
+def rereport(folder: Path) -> Report:
+    """Render the report of a run again, offline."""
+    return rejudge(folder)
+
+
+def _conclude(here: Context, *, ask: bool) -> Report:
+    if ask:
+        collect.collect(here)
+    record = here.run.record()
+    judgement = judge(record)
+    here.run.write_json("observations.json", judgement.observations)
+    here.run.write_json("findings.json", judgement.findings)
+    report = story.tell(record, judgement, here.run.folder)
+    write_whole(here.run.path("report.html"), page.render(report))
+    write_whole(here.run.path("summary.md"), summary.render(report))
+    write_whole(here.run.path("junit.xml"), junit.render(report))
+    here.run.write_manifest()
+    return report
