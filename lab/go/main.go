@@ -22,6 +22,9 @@ import (
 
 const usage = "usage: holdfast-lab etcd|apiserver|controller-manager|scheduler|edge|version [flags]"
 
+// sources is the digest of what this program was built from; the linker sets it.
+var sources = "unknown"
+
 func main() {
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, usage)
@@ -41,7 +44,7 @@ func main() {
 	case "edge":
 		os.Exit(edge.Main(os.Args[1:]))
 	case "version":
-		fmt.Println(version.Get().GitVersion)
+		fmt.Println("holdfast-lab", version.Get().GitVersion, "sources", sources)
 	default:
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)

@@ -1,0 +1,114 @@
+"""Runs the commands that build or download programs, several at a time, into the cache."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.cache import Cache, Workplace, discard
+from lab.errors import LabError
+from lab.progress import Progress
+from lab.versions import UnfitError
+
+_EVERY = 0.1  # seconds between two looks at the commands
+_GRACE = 5.0  # seconds for a command to end after SIGTERM
+_TAIL = 15  # lines of a failed command's log that are shown
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that fills the folder it is given, which then becomes the cache's entry `key`."""
+
+    what: str
+    key: str
+    command: Callable[[Path], Sequence[str]]
+    check: Callable[[Path], object]  # raises UnfitError if what lies in the folder is not good
+    next_step: str
+    remark: str = ""
+    workdir: Path = Path("/")
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Running:
+    job: Job
+    place: Workplace
+    log: Path
+    popen: subprocess.Popen[bytes]
+
+
+def bring(jobs: Sequence[Job], cache: Cache, slots: int, progress: Progress) -> None:
+    """Do the jobs, at most `slots` at a time; the caller holds the cache's lock.
+
+    Raises:
+        LabError: one failed. The others are stopped, and nothing of any of them is left.
+    """
+    waiting = list(jobs)
+    running: list[_Running] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < slots:
+                running.append(_start(waiting.pop(0), cache, progress))
+            for each in [each for each in running if each.popen.poll() is not None]:
+                _finish(each, cache, progress)
+                running.remove(each)
+            for each in running:
+                progress.goes_on(each.job.what)
+            time.sleep(_EVERY)
+    finally:
+        for each in running:
+            _stop(each)
+
+
+def _start(job: Job, cache: Cache, progress: Progress) -> _Running:
+    place = cache.new()
+    log = cache.path(f"{job.key}.log")
+    environment = {**os.environ, **job.variables, "TMPDIR": str(place.scratch)}
+    try:
+        with log.open("wb") as file:
+            popen = subprocess.Popen(
+                job.command(place.entry),
+                cwd=job.workdir,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that its own children can be ended with it
+            )
+    except BaseException:
+        discard(place.folder)
+        raise
+    progress.began(job.what, job.remark)
+    return _Running(job, place, log, popen)
+
+
+def _finish(each: _Running, cache: Cache, progress: Progress) -> None:
+    job = each.job
+    try:
+        if each.popen.returncode != 0:
+            raise UnfitError(f"the command ended with {each.popen.returncode}")
+        job.check(each.place.entry)
+    except UnfitError as fault:
+        progress.ended(job.what, "failed")
+        lines = each.log.read_text(errors="replace").splitlines()[-_TAIL:]
+        shown = "".join(f"\n  {line}" for line in lines)
+        reason = f"{fault}; its log {each.log} ends with{shown}\n"
+        raise LabError(job.what, reason, job.next_step) from None
+    cache.keep(each.place, job.key)
+    progress.ended(job.what, "done")
+
+
+def _stop(each: _Running) -> None:
+    """End the command with its children and remove what it made so far."""
+    if each.popen.poll() is None:
+        os.killpg(each.popen.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            each.popen.wait(_GRACE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(each.popen.pid, signal.SIGKILL)
+        each.popen.wait()
+    discard(each.place.folder)
