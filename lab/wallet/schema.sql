@@ -88,14 +88,11 @@ BEGIN
     SELECT p_id, 'suspense', t.amount_cents + t.fee_cents WHERE t.id IS NOT NULL;
 END $$;
 
--- reserved → sent. Written before the call and not waited for: if a crash of the database loses it,
--- the transfer is still reserved, and the settling loop treats both alike.
-CREATE FUNCTION mark_sent(p_id text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
+-- reserved → sent. The settling loop treats both alike: a payment may be under way.
+CREATE FUNCTION mark_sent(p_id text) RETURNS void LANGUAGE sql AS $$
     UPDATE transfers SET state = 'sent', changed_at = clock_timestamp()
      WHERE id = p_id AND state = 'reserved';
-END $$;
+$$;
 
 -- Only the planted defect pays-twice gives a transfer another end-to-end id.
 CREATE FUNCTION renumber(p_id text, p_end_to_end_id text) RETURNS void LANGUAGE sql AS $$

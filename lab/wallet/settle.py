@@ -38,14 +38,17 @@ class Settler:
             try:
                 self._metrics.balance.set(await self._ledger.total())
                 await self.round(audit)
-            except (psycopg.Error, aiohttp.ClientError, TimeoutError) as error:
+            except psycopg.Error as error:
                 log.warning("settling: %r", error)
             await asyncio.sleep(EVERY_SECONDS)
 
     async def round(self, audit: Audit) -> int:
-        """End what can be ended now; how many there were."""
+        """End what can be ended now, and leave the rest to a later round; how many it tried."""
         claimed = await self._ledger.claim(AT_ONCE)
-        await asyncio.gather(*(self._end(transfer, audit) for transfer in claimed))
+        ends = (self._end(transfer, audit) for transfer in claimed)
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if error is not None:
+                log.warning("settling one: %r", error)
         return len(claimed)
 
     async def _end(self, transfer: Transfer, audit: Audit) -> None:
