@@ -63,13 +63,17 @@ async def switch(lab: Lab, wanted: frozenset[str]) -> None:
     ):
         await api.patch(platform.DEPLOYMENT, patch(wanted))
         await good(lambda: platform.rolled_out(api), "the wallet's rollout")
-        await good(lambda: _served(lab, api, http), "the wallet behind the edge")
+        await good(lambda: _served(lab, api, http), "the wallet as edge and Prometheus see it")
     if "slow-start" in wanted:
         lab.slow_start.touch()
 
 
 async def _served(lab: Lab, api: Api, http: aiohttp.ClientSession) -> bool:
-    """Does the edge see as many pods as there are, and does each say that it is ready?"""
+    """Do edge and Prometheus see these pods and no others, and does each say that it is ready?"""
     pods = await platform.wallet_pods(api)
-    seen = await platform.edge_sees(http, lab)
-    return seen == len(pods) and await platform.pods_answer(http, pods)
+    if await platform.edge_sees(http, lab) != len(pods):
+        return False
+    known = await platform.prometheus_knows(http, lab)
+    return known == {item["metadata"]["uid"] for item in pods} and await platform.pods_answer(
+        http, pods
+    )

@@ -142,7 +142,8 @@ def _agent(lab: Lab, node: str) -> Piece:
     address = f"127.{lab.number}.0.{node_host(node)}:10248"
     where = ("--lab", str(lab.number), "--folder", str(lab.folder))
     command = (sys.executable, "-m", "lab.agent", *where, "--node", node)
-    return Piece(node, _python(), address, f"http://{address}/healthz", command, ("apiserver",))
+    health = f"http://{address}/healthz"
+    return Piece(node, _python(), address, health, command, ("certificate",))
 
 
 def _postgres(lab: Lab, programs: Programs, cluster: Cluster) -> Piece:

@@ -113,6 +113,15 @@ async def edge_sees(http: aiohttp.ClientSession, lab: Lab) -> int:
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith("edge_upstreams{"))
 
 
+async def prometheus_knows(http: aiohttp.ClientSession, lab: Lab) -> set[str]:
+    """The uids of the wallet pods that Prometheus has found; it looks every 5 s."""
+    url = f"http://{lab.prometheus}/api/v1/targets"
+    query = {"state": "active", "scrapePool": "wallet-api"}
+    async with http.get(url, params=query, timeout=_READY_LIMIT) as answer:
+        targets = (await answer.json())["data"]["activeTargets"]
+    return {target["labels"]["pod_uid"] for target in targets}
+
+
 async def prometheus_scrapes(http: aiohttp.ClientSession, lab: Lab) -> bool:
     """Has Prometheus scraped the edge, Toxiproxy, the banks and every replica?"""
     url = f"http://{lab.prometheus}/api/v1/query"

@@ -48,7 +48,6 @@ def base_environment(lab_id: str) -> dict[str, str]:
         ID_VARIABLE: lab_id,
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 

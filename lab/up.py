@@ -23,6 +23,7 @@ from lab.state import Running, State
 
 type Tell = Callable[[str, float], None]
 
+_STEPS = ("keys", "database", "certificate", "rights", "nodes")
 _LIMIT = 60.0  # seconds for any single piece or step to become good
 _ASK = aiohttp.ClientTimeout(total=2)
 _EVERY = 0.05
@@ -38,7 +39,7 @@ class Start:
         self._tell = tell
         self._cluster = postgres.cluster(lab, programs.postgres)
         self._pieces = pieces(lab, programs, self._cluster)
-        names = [*(piece.name for piece in self._pieces), "keys", "database", "rights", "nodes"]
+        names = [*(piece.name for piece in self._pieces), *_STEPS]
         self._up = {name: asyncio.Event() for name in names}
         self._state = State()
 
@@ -54,6 +55,7 @@ class Start:
         ):
             group.create_task(self._step("keys", (), self._keys))
             group.create_task(self._step("database", (), self._database))
+            group.create_task(self._step("certificate", (), self._certificate))
             for piece in self._pieces:
                 group.create_task(self._piece(piece, http))
             await self._with_api(http, where)
@@ -129,6 +131,14 @@ class Start:
             kubeconfig=kubeconfig.path_of(self._lab, kubeconfig.PROMETHEUS),
         )
         (self._lab.data / "prometheus.yaml").write_text(config)
+
+    async def _certificate(self) -> None:
+        """The API server makes it long before it serves."""
+
+        async def there() -> bool:
+            return kubeconfig.certificate(self._lab).exists()
+
+        await good(there, "the API server's certificate")
 
     async def _database(self) -> None:
         await asyncio.to_thread(postgres.create, self._lab, self._programs.postgres, self._cluster)
