@@ -1,0 +1,201 @@
+"""Do the entrance's own counters tell the same story as the customers? Every term is named."""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from holdfast.clock import SECOND, Anchor
+from holdfast.measure.counters import Series, bad_and_total, bad_over_time, resets, scrapes
+from holdfast.measure.recovery import Recovery, bad
+from holdfast.model import Interval, Journey, Sample, Window
+
+_NEAR = 0.05  # of a latency limit: the two clocks start at different instants of a request
+_SLACK_S = 0.25  # by which the two clocks may differ, and a scrape may take
+_UNHEARD = {"connect", "reset", "timeout"}  # such a request may never have reached the entrance
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """The second source: its `_count` and `_bucket` series, and how to read them.
+
+    `codes` are the good answers of each journey; `anchor` ties its wall clock to the customers'.
+    """
+
+    series: Sequence[Series]
+    codes: Mapping[str, Collection[int]]
+    anchor: Anchor
+
+    def wall_s(self, instant_ns: int) -> float:
+        """A monotonic instant in Unix seconds."""
+        return self.anchor.to_wall_ns(instant_ns) / SECOND
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """None when they cannot be compared. `terms` are the counts behind it, by journey and name."""
+
+    agrees: bool | None
+    why: str
+    terms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def agree(
+    samples: Iterable[Sample],
+    entrance: Entrance,
+    journeys: Mapping[str, Journey],
+    window: Window,
+    recovery: Recovery | None = None,
+) -> Agreement:
+    """Compare the counts of a window, best the whole load with its drain, and the recovery.
+
+    Counts may differ by requests answered as the counters were read at the window's edges, by those
+    that never reached the entrance, and by those within 5 % of a latency limit.
+    """
+    by_journey: dict[str, list[Sample]] = {name: [] for name in journeys}
+    for one in samples:
+        if one.journey in by_journey:
+            by_journey[one.journey].append(one)
+    compared = {
+        name: _Compared(by_journey[name], entrance, journey, window)
+        for name, journey in journeys.items()
+    }
+    parts = {name: one.counts() for name, one in compared.items()}
+    terms = {name: part.terms for name, part in parts.items()}
+    unknown = [f"{name}: {part.why}" for name, part in parts.items() if part.agrees is None]
+    wrong = [f"{name}: {part.why}" for name, part in parts.items() if part.agrees is False]
+    for name, part in parts.items():
+        seen = recovery.each.get(name) if recovery else None
+        if part.agrees and seen and (why := compared[name].contradiction(seen)):
+            wrong.append(f"{name}: {why}")
+    if wrong:
+        return Agreement(False, "; ".join([*wrong, *unknown]), terms)
+    if unknown or not journeys:
+        return Agreement(None, "; ".join(unknown) or "there is nothing to compare", terms)
+    return Agreement(True, "customers and entrance agree", terms)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One journey, as customers and as the entrance saw it."""
+
+    samples: Sequence[Sample]
+    entrance: Entrance
+    journey: Journey
+    window: Window
+
+    def counts(self) -> Agreement:
+        """Are the differences in number explained, term by term?"""
+        codes = self.entrance.codes.get(self.journey.name, ())
+        wall = (
+            self.entrance.wall_s(self.window.start_ns),
+            self.entrance.wall_s(self.window.end_ns),
+        )
+        seen = bad_and_total(self.entrance.series, self.journey, codes, wall)
+        if seen.bad is None or seen.total is None:
+            return Agreement(None, seen.why)
+        if any(resets(one, *wall) for one in self._mine()):
+            return Agreement(None, "the entrance was started again in this window")
+        start, end = (self._read(at) for at in wall)
+        inside = [one for one in self.samples if start[1] < self._done(one) <= end[1]]
+        edge = [one for one in self.samples if _near_read(self._done(one), start, end)]
+        bads = [one for one in inside if bad(one, self.journey)]
+        late = [one for one in self.samples if one in bads or one.outcome == "ok"]
+        terms = {
+            "customers": float(len(inside)),
+            "customers bad": float(len(bads)),
+            "entrance": seen.total,
+            "entrance bad": seen.bad,
+            "at the edges": float(len(edge)),
+            "bad at the edges": float(sum(bad(one, self.journey) for one in edge)),
+            "perhaps never arrived": float(sum(one.outcome in _UNHEARD for one in bads)),
+            "near the limit": float(sum(self._near_limit(one) for one in late)),
+            "bad by their body": float(
+                sum(one.outcome == "wrong" and one.code in codes for one in bads)
+            ),
+        }
+        why = _unexplained(terms)
+        return Agreement(not why, why, terms)
+
+    def contradiction(self, seen: Recovery) -> str:
+        """Why the entrance's bad requests end at another time than the customers'; or nothing."""
+        if seen.hold is None or seen.seconds is None or seen.no_outage:
+            return ""
+        hold = seen.hold
+        wall = (self.entrance.wall_s(hold.start_ns), self.entrance.wall_s(hold.end_ns))
+        codes = self.entrance.codes.get(self.journey.name, ())
+        bads = [
+            one
+            for one in self.samples
+            if hold.holds(one.scheduled_ns) and bad(one, self.journey) and one.done_ns < hold.end_ns
+        ]
+        heard = [one for one in bads if one.outcome not in _UNHEARD]
+        last = _last_rise(
+            bad_over_time(self.entrance.series, self.journey, codes, wall), seen.excused
+        )
+        if last is None:
+            return "the entrance counted no bad request after the fault" if heard else ""
+        longest = max((one.done_ns - one.sent_ns for one in bads), default=0) / SECOND
+        there = Interval(last.low - wall[0] - longest - _SLACK_S, last.high - wall[0] + _SLACK_S)
+        low = seen.seconds.low
+        if len(heard) < len(bads):
+            heard_s = [(one.sent_ns - hold.start_ns) / SECOND for one in heard]
+            low = min(low, max(heard_s, default=0.0))
+        if there.meets(Interval(low, seen.seconds.high)):
+            return ""
+        return (
+            f"by the entrance the last bad request ended {last.low - wall[0]:.2f} to"
+            f" {last.high - wall[0]:.2f} s after the fault, but {seen.why}"
+        )
+
+    def _mine(self) -> list[Series]:
+        return [one for one in self.entrance.series if one.has(**self.journey.entrance)]
+
+    def _done(self, sample: Sample) -> float:
+        return self.entrance.wall_s(sample.done_ns)
+
+    def _read(self, at_s: float) -> tuple[float, float]:
+        """When the counters were read whose values count for an instant: first and last target."""
+        last = [
+            times[index - 1]
+            for times in scrapes(self._mine()).values()
+            if (index := bisect_right(times, at_s))
+        ]
+        return (min(last), max(last)) if last else (at_s, at_s)
+
+    def _near_limit(self, sample: Sample) -> bool:
+        return abs(sample.latency - self.journey.within) <= _NEAR * self.journey.within
+
+
+def _near_read(done_s: float, *reads: tuple[float, float]) -> bool:
+    return any(first - _SLACK_S <= done_s <= last + _SLACK_S for first, last in reads)
+
+
+def _unexplained(terms: Mapping[str, float]) -> str:
+    """What the terms leave over; empty when they explain both differences."""
+    missing = terms["customers"] - terms["entrance"]
+    if missing > terms["perhaps never arrived"] + terms["at the edges"]:
+        return f"the entrance counted {missing:.0f} requests fewer than customers sent"
+    if -missing > terms["at the edges"]:
+        return f"the entrance counted {-missing:.0f} requests that customers did not send"
+    unheard = min(terms["perhaps never arrived"], max(0.0, missing) + terms["at the edges"])
+    either = terms["near the limit"] + terms["bad at the edges"]
+    more = terms["customers bad"] - terms["entrance bad"]
+    if more > unheard + terms["bad by their body"] + either or -more > either:
+        return (
+            f"{terms['customers bad']:.0f} bad requests by customers, {terms['entrance bad']:.0f} by"
+            f" the entrance; explained are {unheard:.0f} that never arrived,"
+            f" {terms['near the limit']:.0f} near the limit, {terms['bad at the edges']:.0f} at the"
+            f" edges, {terms['bad by their body']:.0f} by their body"
+        )
+    return ""
+
+
+def _last_rise(seen: Sequence[tuple[float, float]], excused: int) -> Interval | None:
+    """Between which two readings the count rose last, but for so many at the end."""
+    for (earlier, before), (later, after) in reversed(list(pairwise(seen))):
+        if after > before:
+            excused -= round(after - before)
+            if excused < 0:
+                return Interval(earlier, later)
+    return None

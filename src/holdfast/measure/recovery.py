@@ -1,0 +1,287 @@
+"""When customers were served again, from their own timestamps: an interval, never a point."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from holdfast.clock import SECOND
+from holdfast.measure.outages import LEAST, Outage, Request, Stretch, percentile_999
+from holdfast.measure.ratio import upper_bound
+from holdfast.model import Interval, Journey, Sample, Window
+from holdfast.verdict import Verdict
+
+_WRITTEN_S = 0.5  # a settled request is in the file of samples after this time
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Whether and when customers recovered, in seconds from the fault taking effect.
+
+    `recovered` is None when it cannot be known, and `seconds` then too; when it is False, `seconds`
+    is infinite at its upper end. Without an outage, `seconds` ends at the longest one that would have
+    left no trace. `lasted` is the window that proves it, `residual_excluded` the share of bad
+    requests that it excludes at 95 %, `excused` the bad requests that are no outage, `undecided`
+    those that had no answer, and needed none yet, when the hold ended.
+    """
+
+    recovered: bool | None
+    seconds: Interval | None
+    why: str
+    outages: tuple[Outage, ...] = ()
+    lasted: Window | None = None
+    residual_excluded: float | None = None
+    no_outage: bool = False
+    excused: int = 0
+    undecided: int = 0
+    hold: Window | None = None
+    each: Mapping[str, "Recovery"] = field(default_factory=dict)
+
+    @property
+    def flapping(self) -> bool:
+        """Were customers served for a while, and then not again?"""
+        several = any(
+            a.journey == b.journey
+            for number, a in enumerate(self.outages)
+            for b in self.outages[number + 1 :]
+        )
+        return several or any(one.kind == "flapping" for one in self.outages)
+
+    def verdict(self, limit_s: float) -> Verdict:
+        """Held when surely sooner than the limit, broken when surely not, or not at all."""
+        parts = [one for one in (self, *self.each.values()) if one.seconds]
+        late = any(one.recovered is False or _low(one) >= limit_s for one in parts)
+        if late:
+            return Verdict.BROKEN
+        if self.recovered is None or self.seconds is None or self.seconds.high >= limit_s:
+            return Verdict.UNKNOWN
+        return Verdict.HELD
+
+
+def _low(one: Recovery) -> float:
+    return one.seconds.low if one.seconds else 0.0
+
+
+def bad(sample: Sample, journey: Journey) -> bool:
+    """Good is an answer that succeeded within the journey's promise."""
+    return sample.outcome != "ok" or sample.latency > journey.within
+
+
+def recovery(
+    samples: Iterable[Sample],
+    journeys: Mapping[str, Journey],
+    fault: Window,
+    hold: Window,
+    stable_s: float,
+) -> Recovery:
+    """From the fault taking effect to the first good request of a stretch that lasts.
+
+    `fault` is the call that injected; `hold` runs from its start to the undo, or to the end of the
+    wait. Every journey has to be well. Requests due before the fault are not its own; those that the
+    undo may have helped to an answer prove nothing.
+    """
+    return _recovery(_Asked(journeys, fault, hold, round(stable_s * SECOND), hold.end_ns), samples)
+
+
+def first_lasting_window(
+    samples: Iterable[Sample],
+    journeys: Mapping[str, Journey],
+    after_ns: int,
+    stable_s: float,
+    now_ns: int,
+) -> Window | None:
+    """The first window of the stretch that has lasted until now, as far as answers can be known.
+
+    A request is known `limit` after it was due; None while customers are not well.
+    """
+    longest = max((one.limit for one in journeys.values()), default=0.0)
+    known_ns = now_ns - round((longest + _WRITTEN_S) * SECOND)
+    if known_ns <= after_ns:
+        return None
+    called, seen = Window(after_ns, after_ns), Window(after_ns, known_ns)
+    asked = _Asked(journeys, called, seen, round(stable_s * SECOND), now_ns)
+    return _recovery(asked, samples).lasted
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of the samples; answers that came after `decided_ns` prove nothing."""
+
+    journeys: Mapping[str, Journey]
+    fault: Window
+    hold: Window
+    stable: int
+    decided_ns: int
+
+    def undecided(self, sample: Sample) -> bool:
+        """Had it no answer, and needed none yet?"""
+        within = round(self.journeys[sample.journey].within * SECOND)
+        return sample.done_ns > self.decided_ns < sample.scheduled_ns + within
+
+
+def _recovery(asked: _Asked, samples: Iterable[Sample]) -> Recovery:
+    if not asked.journeys:
+        return _unknown("no journey was asked for")
+    hold = asked.hold
+    mine: dict[str, list[Sample]] = {name: [] for name in asked.journeys}
+    before: defaultdict[str, list[Request]] = defaultdict(list)
+    for one in samples:
+        if one.journey not in mine:
+            continue
+        if hold.holds(one.scheduled_ns):
+            mine[one.journey].append(one)
+        elif one.scheduled_ns < hold.start_ns and not bad(one, asked.journeys[one.journey]):
+            before[one.journey].append(Request(0, one.sent_ns, one.done_ns, bad=False))
+    undecided = [one for same in mine.values() for one in same if asked.undecided(one)]
+    until = min([hold.end_ns, *(one.scheduled_ns for one in undecided)])
+    each = {}
+    for name, same in mine.items():
+        calm = percentile_999(before[name])
+        stretch = _stretch(asked, asked.journeys[name], same, (until, calm))
+        each[name] = replace(_of(stretch, asked, same), hold=hold)
+    return replace(_combined(each), hold=hold)
+
+
+def _stretch(
+    asked: _Asked, journey: Journey, samples: Iterable[Sample], until_calm: tuple[int, int]
+) -> Stretch:
+    requests = [
+        Request(
+            one.scheduled_ns,
+            one.sent_ns,
+            one.done_ns,
+            bad(one, journey),
+            one.latency > journey.within,
+        )
+        for one in samples
+        if not asked.undecided(one)
+    ]
+    requests.sort(key=lambda one: (one.scheduled, one.sent, one.done, one.bad))
+    until, calm = until_calm
+    return Stretch(journey.name, asked.hold.start_ns, until, asked.stable, calm, tuple(requests))
+
+
+def _of(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> Recovery:
+    """One journey by itself."""
+    name, hold, outages = stretch.journey, asked.hold, tuple(stretch.outages)
+    if not samples or stretch.until - hold.start_ns < stretch.stable:
+        return _unknown(f"{name}: less than a window of {_s(stretch.stable)} was recorded")
+    silent = hold.end_ns - max(one.scheduled_ns for one in samples)
+    if silent > stretch.usual:
+        return _unknown(f"{name}: nothing was sent in the last {_s(silent)} of the hold", outages)
+    good = stretch.resumed()
+    if good is None or good.scheduled + stretch.stable > stretch.until:
+        decided = good is None or good.scheduled + stretch.stable > hold.end_ns
+        if not outages or not decided:
+            why = f"{name}: answers were still due when the hold ended"
+            return _unknown(why, outages)
+        return _not_recovered(stretch, asked)
+    fewest = stretch.fewest(good.scheduled)
+    if fewest < LEAST:
+        why = f"{name}: {fewest} requests in a window of {_s(stretch.stable)}, {LEAST} are needed"
+        return _unknown(why, outages)
+    if late := _overdue(stretch, asked, samples):
+        return _unknown(f"{name}: {late} requests were overdue when the hold ended", outages)
+    return _recovered(stretch, asked, good, len(samples) - len(stretch.requests))
+
+
+def _overdue(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> int:
+    """Requests without an answer at the end, for far longer than usual; one straggler is no sign."""
+    lately = [one for one in stretch.goods if one.scheduled >= stretch.until - stretch.stable]
+    calm = max(stretch.calm, percentile_999(lately))
+    since = asked.decided_ns - max(SECOND, 2 * calm)
+    late = sum(asked.undecided(one) and one.scheduled_ns < since for one in samples)
+    return late if late > max(1, len(lately) // 1000) else 0
+
+
+def _recovered(stretch: Stretch, asked: _Asked, good: Request, undecided: int) -> Recovery:
+    began, returned = asked.fault.start_ns, asked.fault.end_ns
+    lasted = Window(good.scheduled, good.scheduled + stretch.stable)
+    inside = sum(lasted.holds(one.scheduled) for one in stretch.bads)
+    share = upper_bound(inside, stretch.count(lasted.start_ns, lasted.end_ns))
+    outages = tuple(stretch.outages)
+    no_outage = not outages and not stretch.blind
+    if no_outage:
+        seconds = Interval(0.0, stretch.unseen / SECOND)
+    elif outages:
+        end = outages[-1].end
+        low = max(0.0, end.low - returned)
+        seconds = Interval(low / SECOND, (max(end.high, good.done) - began) / SECOND)
+    else:
+        seconds = Interval(0.0, (good.done - began) / SECOND)
+    return Recovery(
+        recovered=True,
+        seconds=seconds,
+        why=_sentence(seconds, no_outage, len(outages)),
+        outages=outages,
+        lasted=lasted,
+        residual_excluded=share,
+        no_outage=no_outage,
+        excused=len(stretch.bads) - len(stretch.faulty),
+        undecided=undecided,
+    )
+
+
+def _not_recovered(stretch: Stretch, asked: _Asked) -> Recovery:
+    last = max(stretch.outages[-1].end.low, asked.fault.end_ns) - asked.fault.end_ns
+    why = (
+        f"{stretch.journey}: not served well for {_s(stretch.stable)} when the hold ended;"
+        f" still bad {last / SECOND:.2f} s after the fault"
+    )
+    return Recovery(
+        recovered=False,
+        seconds=Interval(last / SECOND, inf),
+        why=why,
+        outages=tuple(stretch.outages),
+        excused=len(stretch.bads) - len(stretch.faulty),
+    )
+
+
+def _combined(each: Mapping[str, Recovery]) -> Recovery:
+    """All journeys together: the last one to recover decides."""
+    parts = list(each.values())
+    outages = tuple(sorted((o for one in parts for o in one.outages), key=lambda o: o.start.low))
+    failed = [one for one in parts if one.recovered is False]
+    unknown = [one for one in parts if one.recovered is None]
+    low = max(_low(one) for one in parts)
+    excused, undecided = sum(one.excused for one in parts), sum(one.undecided for one in parts)
+    if failed:
+        why = "; ".join(one.why for one in failed)
+        seconds = Interval(low, inf)
+        return Recovery(
+            False, seconds, why, outages, excused=excused, undecided=undecided, each=each
+        )
+    if unknown:
+        why = "; ".join(one.why for one in unknown)
+        return Recovery(None, None, why, outages, excused=excused, undecided=undecided, each=each)
+    no_outage = all(one.no_outage for one in parts)
+    touched = [one.seconds for one in parts if one.seconds and (no_outage or not one.no_outage)]
+    seconds = Interval(low, max(one.high for one in touched))
+    lasted = max((one.lasted for one in parts if one.lasted), key=lambda one: one.start_ns)
+    return Recovery(
+        recovered=True,
+        seconds=seconds,
+        why=_sentence(seconds, no_outage, len(outages)),
+        outages=outages,
+        lasted=lasted,
+        residual_excluded=max(one.residual_excluded or 0.0 for one in parts),
+        no_outage=no_outage,
+        excused=excused,
+        undecided=undecided,
+        each=each,
+    )
+
+
+def _sentence(seconds: Interval, no_outage: bool, outages: int) -> str:
+    if no_outage:
+        return f"no outage seen, longer than {seconds.high:.3f} s excluded"
+    several = f", after {outages} outages" if outages > 1 else ""
+    return f"customers recovered {seconds.low:.2f} to {seconds.high:.2f} s after the fault{several}"
+
+
+def _unknown(why: str, outages: tuple[Outage, ...] = ()) -> Recovery:
+    return Recovery(None, None, why, outages)
+
+
+def _s(ns: int) -> str:
+    return f"{ns / SECOND:g} s"
