@@ -72,14 +72,12 @@ class Client:
 
     def _bounded(self, send: Any) -> tuple[int, bytes]:
         from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         try:
             code, content = within(self._call_s, send)
         except (TimeoutError, ReadTimeoutError):
             reason = f"it accepted the connection and did not answer within {self._call_s:g} s"
-        except ConnectTimeoutError as error:
-            reason = f"it could not be reached ({type(error).__name__})"
         except (HTTPError, OSError) as error:
             reason = f"it could not be reached ({type(error).__name__})"
         except ApiException as error:  # how the package reports a TLS failure

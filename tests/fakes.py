@@ -1,0 +1,360 @@
+"""Small real servers on loopback: a Kubernetes API, a Prometheus, and servers that are broken."""
+
+import contextlib
+import copy
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+type Json = dict[str, Any]
+type Answer = tuple[int, Json]
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    answer: Callable[[str, str, Any], Answer]
+
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), _Handler)
+        self.open: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.append(self.connection)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        code, document = self.server.answer(self.command, self.path, body)
+        content = json.dumps(document).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(content)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _serve
+
+
+@contextlib.contextmanager
+def serving(
+    host: str,
+    answer: Callable[[str, str, Any], Answer],
+    accepted: list[socket.socket] | None = None,
+) -> Iterator[str]:
+    """Serve until the block ends; yields the URL. `accepted` collects the connections."""
+    server = _Server(host)
+    server.open = accepted if accepted is not None else []
+    server.answer = answer
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        thread.join(5)
+        for connection in server.open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        server.server_close()
+
+
+class FakeKubernetes:
+    """Pods and nodes behind the API's own paths, codes and preconditions.
+
+    `forbidden` holds rights such as `delete pods`; `deaf` methods answer well and do nothing;
+    `before` is called with method and path before each request, to let somebody else act first.
+    """
+
+    def __init__(self) -> None:
+        self.uid = "cluster-1"
+        self.nodes: dict[str, Json] = {}
+        self.pods: dict[tuple[str, str], Json] = {}
+        self.forbidden: set[str] = set()
+        self.deaf: set[str] = set()
+        self.before: Callable[[str, str], None] = lambda _method, _path: None
+        self.calls: list[tuple[str, str]] = []
+        self.accepted: list[socket.socket] = []
+        self.url = ""
+        self._lock = threading.RLock()
+        self._version = 0
+
+    def add_node(self, name: str, zone: str, **spec: Any) -> Json:
+        """A node that is ready."""
+        node = {
+            "metadata": self._metadata(name, labels={ZONE: zone}),
+            "spec": spec,
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        self.nodes[name] = node
+        return node
+
+    def add_pod(
+        self, name: str, node: str, namespace: str = "wallet", owner: str = "rs-1", **labels: str
+    ) -> Json:
+        """A pod that is ready, labelled `app=wallet-api` unless told otherwise."""
+        metadata = self._metadata(name, labels=labels or {"app": "wallet-api"})
+        metadata["namespace"] = namespace
+        if owner:
+            metadata["ownerReferences"] = [{"uid": owner, "controller": True}]
+        pod = {
+            "metadata": metadata,
+            "spec": {"nodeName": node},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        self.pods[namespace, name] = pod
+        return pod
+
+    def touch(self, node: str) -> None:
+        """Write to a node as a kubelet does: only its resource version changes."""
+        self._version += 1
+        self.nodes[node]["metadata"]["resourceVersion"] = str(self._version)
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """A kubeconfig for this server."""
+        path = folder / "kubeconfig"
+        path.write_text(json.dumps(kubeconfig(self.url)))
+        return path
+
+    def answer(self, method: str, target: str, body: Any) -> Answer:
+        """One request."""
+        url = urlsplit(target)
+        self.before(method, url.path)
+        with self._lock:
+            self.calls.append((method, url.path))
+            parts = url.path.strip("/").split("/")
+            if parts == ["version"]:
+                return 200, {"gitVersion": "v1.36.3"}
+            if parts[-1] == "selfsubjectaccessreviews":
+                wanted = body["spec"]["resourceAttributes"]
+                right = f"{wanted['verb']} {wanted['resource']}"
+                return 201, {"status": {"allowed": right not in self.forbidden}}
+            selector = parse_qs(url.query).get("labelSelector", [""])[0]
+            return self._resource(method, parts[2:], body, selector)
+
+    def _resource(self, method: str, parts: list[str], body: Any, selector: str) -> Answer:
+        namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 2 else None
+        kind, *name = parts[2:] if namespace else parts
+        verb = {"DELETE": "delete", "PATCH": "patch"}.get(method, "get" if name else "list")
+        if f"{verb} {kind}" in self.forbidden:
+            return _failed(403, f"{kind} is forbidden: cannot {verb} resource")
+        if kind == "namespaces":
+            return 200, {"metadata": {"name": name[0], "uid": self.uid}}
+        if not name:
+            return 200, {"items": copy.deepcopy(self._listed(kind, namespace, selector))}
+        if kind == "nodes":
+            return self._one(method, self.nodes, name[0], body)
+        return self._one(method, self.pods, (namespace or "", name[0]), body)
+
+    def _listed(self, kind: str, namespace: str | None, selector: str) -> list[Json]:
+        if kind == "nodes":
+            return list(self.nodes.values())
+        wanted = dict(one.split("=") for one in selector.split(",")) if selector else {}
+        return [
+            pod
+            for (place, _), pod in self.pods.items()
+            if namespace in (None, place)
+            and wanted.items() <= pod["metadata"].get("labels", {}).items()
+        ]
+
+    def _one(self, method: str, kept: dict[Any, Json], key: Any, body: Any) -> Answer:
+        if key not in kept:
+            return _failed(404, f"{key} not found")
+        one = kept[key]
+        if method == "DELETE":
+            wanted = (body or {}).get("preconditions", {}).get("uid", one["metadata"]["uid"])
+            if wanted != one["metadata"]["uid"]:
+                return _failed(409, "Precondition failed: UID in precondition does not match")
+            if method in self.deaf:
+                return 200, one
+            if body.get("gracePeriodSeconds"):
+                one["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+            else:
+                del kept[key]
+            return 200, one
+        if method == "PATCH" and method not in self.deaf:
+            try:
+                kept[key] = one = patched(one, body)
+            except ValueError as error:
+                return _failed(422, str(error))
+            self.touch(key)
+        return 200, copy.deepcopy(one)
+
+    def _metadata(self, name: str, labels: dict[str, str]) -> Json:
+        self._version += 1
+        return {
+            "name": name,
+            "uid": f"uid-{name}-{self._version}",
+            "resourceVersion": str(self._version),
+            "labels": labels,
+        }
+
+
+def kubeconfig(url: str, **cluster: Any) -> Json:
+    """A kubeconfig with one context."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": url, **cluster}}],
+        "users": [{"name": "it", "user": {"token": "a-token"}}],
+    }
+
+
+def patched(document: Json, operations: list[Json]) -> Json:
+    """JSON Patch (RFC 6902): test, add, remove, replace; all of it or, as ValueError, none."""
+    after = copy.deepcopy(document)
+    for one in operations:
+        *way, last = [
+            part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]
+        ]
+        place = after
+        for part in way:
+            if part not in place:
+                raise ValueError(f"{one['path']} does not exist")
+            place = place[part]
+        if one["op"] != "add" and last not in place:
+            raise ValueError(f"{one['path']} does not exist")
+        if one["op"] == "test" and place[last] != one["value"]:
+            raise ValueError(f"testing path {one['path']} failed")
+        if one["op"] in ("add", "replace"):
+            place[last] = one["value"]
+        if one["op"] == "remove":
+            del place[last]
+    return after
+
+
+def _failed(code: int, message: str) -> Answer:
+    return code, {"kind": "Status", "code": code, "message": message}
+
+
+class FakePrometheus:
+    """Answers every query with `result`; `code` and `document` replace an answer whole."""
+
+    def __init__(self) -> None:
+        self.result: list[Json] = []
+        self.warnings: list[str] = []
+        self.failure: Answer | None = None
+        self.asked: list[dict[str, str]] = []
+        self.ready = True
+        self.url = ""
+
+    def answer(self, _method: str, target: str, _body: Any) -> Answer:
+        """One request."""
+        url = urlsplit(target)
+        self.asked.append({key: values[0] for key, values in parse_qs(url.query).items()})
+        if url.path == "/-/ready":
+            return (200 if self.ready else 503), {}
+        if self.failure:
+            return self.failure
+        answer: Json = {"status": "success", "data": self._data(url.path)}
+        return 200, answer | ({"warnings": self.warnings} if self.warnings else {})
+
+    def _data(self, path: str) -> Json:
+        if path.endswith("/buildinfo"):
+            return {"version": "3.5.0"}
+        if path.endswith("/targets"):
+            return {"activeTargets": [{"labels": {"job": "edge"}, "health": "up"}]}
+        return {"resultType": "matrix", "result": self.result}
+
+
+class Broken:
+    """A server that accepts and then does the wrong thing; it remembers what it was asked for."""
+
+    HTML = b"<html><body>Welcome to the proxy</body></html>"
+    ANSWERS: ClassVar[dict[str, bytes]] = {
+        "500": b'HTTP/1.1 500 Oops\r\nContent-Length: 17\r\n\r\n{"error": "oops"}',
+        "html": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(HTML), HTML),
+        "redirect": b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+        "busy": b"HTTP/1.1 429 Slow\r\nRetry-After: 12\r\nContent-Length: 2\r\n\r\n{}",
+        "other": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1, 2, 34]",
+        "empty": b"",
+    }
+
+    def __init__(self, kind: str, host: str) -> None:
+        self.kind = kind
+        self.seen: list[str] = []
+        self._end = threading.Event()
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server((host, 0))
+        self._listener.settimeout(0.05)
+        host, port = self._listener.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+
+    def __enter__(self) -> "Broken":
+        self._thread = threading.Thread(target=self._accept)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(5)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        threads = []
+        while not self._end.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection, _ = self._listener.accept()
+                self._open.append(connection)
+                threads.append(threading.Thread(target=self._answer, args=(connection,)))
+                threads[-1].start()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(5)
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(5)
+            while request := connection.recv(65536):
+                first = request.split(b"\r\n")[0].decode()
+                if not first.endswith("HTTP/1.1"):
+                    continue  # a body that came by itself
+                self.seen.append(first)
+                if self.kind in self.ANSWERS:
+                    connection.sendall(self.ANSWERS[self.kind])
+                    if self.kind == "empty":
+                        return
+                elif self.kind == "drip":
+                    self._drip(connection)
+                else:
+                    self._end.wait(30)
+                    return
+
+    def _drip(self, connection: socket.socket) -> None:
+        """Never silent for long, and never done: only a deadline in all ends this."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not self._end.wait(0.05):
+            connection.sendall(b"x")
+
+
+def absent(host: str) -> str:
+    """The URL of a port where nothing listens."""
+    with socket.create_server((host, 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://{host}:{port}"
