@@ -105,6 +105,8 @@ def _controller_manager(lab: Lab, programs: Programs) -> Piece:
         "service-account-private-key-file": str(kubeconfig.private_key(lab)),
         "root-ca-file": str(kubeconfig.certificate(lab)),
         "controllers": _CONTROLLERS,
+        "kube-api-qps": "200",  # by default its own start waits 4 s for its own rate limit
+        "kube-api-burst": "400",
     }
     return _kubernetes(programs, "controller-manager", flags)
 
