@@ -99,6 +99,7 @@ def _finish(each: _Running, cache: Cache, progress: Progress) -> None:
         reason = f"{fault}; its log {each.log} ends with{shown}\n"
         raise LabError(job.what, reason, job.next_step) from None
     cache.keep(each.place, job.key)
+    each.log.unlink()
     progress.ended(job.what, "done")
 
 

@@ -13,6 +13,7 @@ from lab.bring import Job
 from lab.versions import Executable, numbers
 
 _HERE = Path(__file__).resolve().parent
+VARIABLES = {"CGO_ENABLED": "0", "GOWORK": "off"}  # of every call of Go
 _PROMETHEUS_VERSION = "3.16.0"  # its module is numbered 0.316.0
 _TOXIPROXY_VERSION = "2.12.0"
 
@@ -80,8 +81,14 @@ class Build:
             " fetch modules, set GOPROXY; if memory ran out, stop other programs first",
             remark=self.remark,
             workdir=self.folder,
-            variables={"CGO_ENABLED": "0", "GOWORK": "off"},
+            variables=VARIABLES | _root(go),
         )
+
+
+def _root(go: Path) -> dict[str, str]:
+    """GOROOT of that very Go: one in the environment may be of another version."""
+    root = go.parent.parent
+    return {"GOROOT": str(root)} if (root / "VERSION").is_file() else {}
 
 
 _VERSION = "k8s.io/component-base/version.git"

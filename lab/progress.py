@@ -52,9 +52,9 @@ class Progress:
         """Something is under way from now on."""
         self._began[what] = self._said[what] = time.monotonic()
         if self._console.is_terminal:
-            self._tasks[what] = self._bars.add_task(f"{what} {remark}", total=None)
+            self._tasks[what] = self._bars.add_task(f"{what} {remark}".rstrip(), total=None)
         else:
-            self.say(f"{what} {remark}")
+            self.say(f"{what} {remark}".rstrip())
 
     def goes_on(self, what: str) -> None:
         """It is still under way."""

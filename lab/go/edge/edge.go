@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,7 +39,7 @@ func Main(args []string) int {
 	klog.SetSlogLogger(log)
 	set, err := parse(args)
 	if err != nil {
-		return 2 // the flag package has said why
+		return 2 // parse has said why
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -64,6 +65,7 @@ func parse(args []string) (settings, error) {
 	}
 	if flags.NArg() > 0 {
 		err := errors.New("unexpected argument: " + flags.Arg(0))
+		fmt.Fprintln(flags.Output(), err)
 		flags.Usage()
 		return set, err
 	}
