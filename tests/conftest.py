@@ -80,10 +80,10 @@ class RealToxiproxy:
 
 @pytest.fixture(scope="session")
 def toxiproxy_program() -> Path:
-    """Where the program is: named by HOLDFAST_TOXIPROXY, or where the lab finds it, or builds it."""
+    """Where the program is: HOLDFAST_TOXIPROXY says, or the lab finds it, or builds it."""
     if named := os.environ.get("HOLDFAST_TOXIPROXY"):
         return Path(named)
-    wanted = [one for one in wanted_programs() if one.executable.name == "toxiproxy-server"]
+    wanted = [one for one in wanted_programs() if one.name == "toxiproxy-server"]
     with Progress() as progress:
         return Sources(Cache.of_user(), progress).obtain(wanted, wanted_go()).toxiproxy
 
@@ -98,7 +98,7 @@ def start_toxiproxy(
     def start() -> RealToxiproxy:
         url = absent(TOXIPROXY_HOST)
         port = url.rpartition(":")[2]
-        command = [toxiproxy_program, "-host", TOXIPROXY_HOST, "-port", port]
+        command = [str(toxiproxy_program), "-host", TOXIPROXY_HOST, "-port", port]
         with (tmp_path / "toxiproxy.log").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         started.append(RealToxiproxy(url, process))

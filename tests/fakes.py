@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
 
 type Json = dict[str, Any]
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             self.wfile.write(content)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _serve
+    do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815  # http.server calls these
 
 
 @contextlib.contextmanager
@@ -304,7 +304,7 @@ class Broken:
         host, port = self._listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
 
-    def __enter__(self) -> "Broken":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._accept)
         self._thread.start()
         return self
