@@ -11,6 +11,7 @@ _PAYEES = 50
 
 # of manifests/wallet.yaml, of the wallet's breakers, of the edge and of Kubernetes' defaults
 _PERIODS = {
+    "scrape": "1s",
     "gateway_check": "30s",
     "breaker_wait": "10s",
     "keep_alive": "30s",

@@ -69,7 +69,7 @@ def _in_place(one: Heal, systems: heal.Systems) -> bool:
     if one.operation == "uncordon":
         return node is not None and node.unschedulable
     if one.operation == "untaint":
-        return node is not None and any(taint["key"] == arguments["key"] for taint in node.taints)
+        return node is not None and any(key == arguments["key"] for key, _, _ in node.taints)
     return True
 
 

@@ -18,9 +18,9 @@ def wait(
 ) -> dict[str, Any]:
     """Hold the fault until customers have recovered and stayed so, or until `at_most`.
 
-    Both are durations such as `60s`, counted from the instant that the fault took effect. The answer
-    says how long it was held and whether customers had recovered; it decides nothing: verdicts are
-    computed from every sample when the run is over.
+    Both are durations such as `60s`, counted from the instant that the fault took effect. The
+    answer says how long it was held and whether customers had recovered. It decides nothing:
+    verdicts are computed from every sample when the run is over.
     """
     here = context.of(configuration)
     faults = here.faults()

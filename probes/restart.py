@@ -11,7 +11,8 @@ __all__ = ["replicas_ready"]
 
 def replicas_ready(at_least: int, configuration: dict[str, Any] | None = None) -> bool:
     """Are at least so many replicas of the workload ready now?"""
-    return sum(pod["ready"] for pod in look(context.of(configuration))) >= at_least
+    ready = [pod for pod in look(context.of(configuration)) if pod["ready"]]
+    return len(ready) >= at_least
 
 
 def look(here: Context) -> list[dict[str, Any]]:

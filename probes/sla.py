@@ -20,7 +20,7 @@ _LEAST = 20  # requests of each journey, below which nothing can be said
 def customers_served(window: str, configuration: dict[str, Any] | None = None) -> bool:
     """Was every journey well over the last `window`, such as `10s`: at most 1 % of it bad?
 
-    Under plain `chaos run` nobody has started customers yet; then this does, and waits for the window.
+    Under plain `chaos run` nobody has started customers yet: this does, and waits for the window.
     """
     here = context.of(configuration)
     length = seconds(window)

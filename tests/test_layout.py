@@ -1,6 +1,7 @@
 """The shape of the code, as DESIGN section 3 draws it: each rule is one test."""
 
 import ast
+import re
 import statistics
 import tomllib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ ROWS = {
     6: {"cli"},
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
+NOT_COUNTED = {"self", "cls", "configuration"}  # the last is Chaos Toolkit's own
 MAY_USE_NEIGHBOUR = {("model", "verdict"), ("errors", "verdict"), ("run", "plan")}
 BUILT_OF_ROW_1 = {("cluster", "store"), ("store", "documents")}
 
@@ -58,12 +60,12 @@ def parts_used(path: Path) -> set[str]:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Each function's name, lines and parameters (self and cls apart)."""
+    """Each function's name, lines and parameters (self and such apart)."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             given = node.args
             names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-            count = len([name for name in names if name not in ("self", "cls")])
+            count = len([name for name in names if name not in NOT_COUNTED])
             yield node.name, (node.end_lineno or 0) - node.lineno + 1, count
 
 
@@ -148,7 +150,9 @@ def test_promql_lives_in_signals_only() -> None:
     """A range selector anywhere else would be a query that nobody reviews."""
     for path in product_files():
         if path.name != "signals.py":
-            assert "rate(" not in path.read_text().replace("per_second(", ""), path
+            assert not re.search(
+                r"\b(rate|increase|histogram_quantile)\([a-z_]*\{", path.read_text()
+            )
 
 
 def test_activities_can_be_discovered() -> None:
@@ -169,11 +173,16 @@ def test_the_lab_and_holdfast_know_each_other_only_through_the_network() -> None
 
 @pytest.mark.parametrize("path", code_files(), ids=str)
 def test_files_functions_and_parameters_are_within_their_limits(path: Path) -> None:
-    """300 lines a file, 70 a function, five parameters (configuration is Chaos Toolkit's)."""
+    """300 lines a file, 70 a function, five parameters; six where an experiment names each."""
     assert len(path.read_text().splitlines()) <= 300
     for name, lines, parameters in functions(path):
         assert lines <= 70, name
-        assert parameters <= 6, name
+        assert parameters <= (6 if part_of_experiments(path) else 5), name
+
+
+def part_of_experiments(path: Path) -> bool:
+    """Does the file hold actions, whose arguments an experiment names one by one?"""
+    return path.parent == ROOT / "actions"
 
 
 def test_half_of_all_functions_are_at_most_ten_lines_long() -> None:

@@ -11,6 +11,7 @@ from holdfast.probes import breaker, landed, ledger, sla
 from holdfast.store import write_whole
 
 _EDGE_S = 5.0  # asked for on each side of the run, so that its first and last sample lie inside
+_LEDGER_BEFORE_S = 60.0  # others' transfers that were under way when the run began
 
 type Raw = Callable[[Context, float, float], Mapping[str, Any]]
 
@@ -30,7 +31,7 @@ def collect(here: Context) -> None:
         for name, answer in _answers(question, here, window_s, at_wall_s).items():
             here.run.write_json(f"series/{name}.json", answer)
     if here.environment.ledger:
-        since = start.wall_ns / SECOND - 1
+        since = start.wall_ns / SECOND - _LEDGER_BEFORE_S
         _rows(here, "transfers", lambda: ledger.transfers(here, since))
         _rows(here, "settlements", lambda: ledger.settlements(here, since))
 

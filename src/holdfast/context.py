@@ -1,8 +1,8 @@
 """What an action or a probe needs to know: the run's folder and the environment.
 
-`holdfast run` puts the folder into Chaos Toolkit's configuration. Under plain `chaos run` the first
-activity of the process makes a folder from `./environment.yaml`, and the others find it again: such a
-run injects and heals safely and gives no verdict.
+`holdfast run` puts the folder into Chaos Toolkit's configuration. Under plain `chaos run` the
+first activity of the process makes a folder from `./environment.yaml`, and the others find it
+again: such a run injects and heals safely and gives no verdict.
 """
 
 import os

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from holdfast.documents import Environment, Extension, checked, read_yaml
+from holdfast.documents import Environment, Extension, checked
+from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
 
 WAIT = ("holdfast.probes.recovery", "wait")
@@ -70,7 +71,7 @@ class _Document(_Strict):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked experiment: the document as Chaos Toolkit takes it, and what holdfast reads in it."""
+    """A checked experiment: the document for Chaos Toolkit, and what holdfast reads in it."""
 
     path: Path
     title: str

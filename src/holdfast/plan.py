@@ -106,7 +106,7 @@ def make(path: Path, environment_path: Path) -> Plan:
 
 
 def ask(environment: Environment) -> dict[str, str]:
-    """Every system's version, all asked at once; the first one that does not answer is the error."""
+    """Every system's version, all asked at once; the first that does not answer is the error."""
     answers = questions(environment)
     with ThreadPoolExecutor(len(answers)) as pool:
         futures = {name: pool.submit(answer) for name, answer in answers.items()}

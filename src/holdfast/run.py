@@ -1,8 +1,8 @@
 """Plan → journal, through Chaos Toolkit: customers, steady state, fault, hold, undo, and after.
 
-Chaos Toolkit runs in the main thread with the rollback strategy `always`. Our own heal follows it in
-every case, with signals held off: a first SIGINT or SIGTERM ends the run and heals, later ones are
-written down and change nothing.
+Chaos Toolkit runs in the main thread with the rollback strategy `always`. Our own heal follows it
+in every case, with signals held off: a first SIGINT or SIGTERM ends the run and heals, later ones
+change nothing.
 """
 
 import copy
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from holdfast import customers, heal
 from holdfast.clock import SECOND, Anchor, now_ns, sleep, ticks
@@ -52,7 +52,7 @@ class Signals:
         self._before: dict[int, Any] = {}
         self.caught = ""
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._handle)
         return self
@@ -71,7 +71,7 @@ class Signals:
         self._armed = False
 
     def rearm(self) -> None:
-        """Healing is over: the next signal interrupts again, and one that came meanwhile does now."""
+        """Healing is over: the next signal interrupts again; one that came meanwhile does now."""
         if self.caught:
             raise KeyboardInterrupt(self.caught)
         self._armed = True
@@ -181,7 +181,7 @@ def _start_customers(plan: Plan, here: Context) -> customers.Customers:
 
 
 def _watch_customers(plan: Plan, here: Context, load: customers.Customers, length_s: float) -> None:
-    """Let a phase pass; it grows, up to its bound, until the success of transfers can be decided."""
+    """Let a phase pass; it grows, up to its bound, until success can be decided."""
     began = now_ns()
     for now in ticks(length_s * GROWTH, every=0.5):
         if not load.alive():

@@ -25,7 +25,7 @@ class Named:
 DEFAULTS: Mapping[str, Named] = {
     # histogram of the entrance (edge, ingress): route, code, upstream (pod uid), pod, zone
     "entrance": Named("edge_request_duration_seconds"),
-    # histogram of the wallet's own calls: gateway, outcome (ok, rejected, timeout, refused, reset), trial
+    # histogram of the wallet's own calls: gateway, trial, and outcome, of which ok is the good one
     "gateway_calls": Named("wallet_gateway_call_duration_seconds"),
     # 1 for the state that the breaker is in, else 0: gateway, state (closed, open, half_open)
     "breaker_state": Named("wallet_breaker_state"),

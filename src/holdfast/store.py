@@ -88,7 +88,7 @@ class Run:
         return full
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The records of a chained file in order; a torn last line, never acknowledged, is left out."""
+        """The records of a chained file; a torn last line was never acknowledged: left out."""
         path = self.path(name)
         if not path.exists():
             return []

@@ -1,4 +1,4 @@
-"""Read arguments, call one function, set the exit code. Commands are imported when they are used."""
+"""Read arguments, call one function, set the exit code. Commands are imported when used."""
 
 import importlib
 import sys

@@ -1,6 +1,7 @@
 """`holdfast plan`."""
 
 import json
+from math import ceil
 from pathlib import Path
 
 import click
@@ -38,18 +39,17 @@ def _show(made: plan.Plan) -> None:
     console.print(f"on {made.environment.name}: " + ", ".join(_systems(made)))
     table = Table("target", "where", "what", title="Blast radius", title_justify="left")
     for target in made.targets:
-        name = target.get("name") or target.get("proxy") or "?"
-        where = target.get("zone") or target.get("namespace") or target.get("url") or ""
-        rest = {k: v for k, v in target.items() if k not in ("name", "proxy", "zone")}
-        table.add_row(Text(str(name)), Text(str(where)), Text(_pairs(rest)))
+        kind = next(name for name in ("pod", "node", "proxy") if name in target)
+        where = "zone" if "zone" in target else "toxiproxy"
+        rest = {k: v for k, v in target.items() if k not in (kind, where)}
+        cells = f"{kind} {target[kind]}", str(target[where]), _pairs(rest)
+        table.add_row(*map(Text, cells))
     console.print(table)
     for activity in made.experiment.faults():
         console.print(f"fault: {activity.calls[1]} {_pairs(activity.provider.arguments)}")
     low, high = made.hold_s()
-    console.print(f"held for {low:g} to {high:g} s; the whole run takes about", end=" ")
-    console.print(
-        f"{made.expected_s() / 60:.0f} to {(made.expected_s() + high - low) / 60:.0f} min"
-    )
+    minutes = ceil(made.expected_s() / 60)
+    console.print(f"held for {low:g} to {high:g} s; the whole run takes {minutes} min or more")
     rates = ", ".join(f"{k} {v:g}/s" for k, v in made.experiment.extension.load.items())
     console.print(f"customers: {rates}")
     console.print(f"judged: {', '.join(made.objectives)}")

@@ -1,6 +1,7 @@
 """A progress line on stderr: the phase, and how much of its expected time has passed."""
 
 from types import TracebackType
+from typing import Self
 
 from rich import progress as bars
 from rich.console import Console
@@ -25,7 +26,7 @@ class Progress:
         )
         self._task: bars.TaskID | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         self._console.print(self._title, style="bold", markup=False)
         self._bars.start()
         return self

@@ -1,9 +1,10 @@
 """Print what a run found, as a table or as JSON."""
 
 import json
+import sys
+from pathlib import Path
 
 import click
-from rich.console import Console
 
 from holdfast.model import plain
 from holdfast.reports import terminal
@@ -22,4 +23,4 @@ def show(report: Report, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(found, indent=1))
         return
-    terminal.show(report, Console(highlight=False))
+    terminal.show(report, sys.stdout, where=str(Path(report.folder) / "report.html"))

@@ -7,7 +7,7 @@ fault that was not shown makes every finding unknown, whatever customers saw.
 from dataclasses import dataclass
 
 from holdfast.judge import customers, platform, timeline, witness
-from holdfast.judge.finding import Judged, Ground
+from holdfast.judge.finding import Ground, Judged
 from holdfast.judge.timeline import Timeline
 from holdfast.judge.witness import Proof
 from holdfast.model import Finding, Observation, Record
@@ -45,9 +45,7 @@ def judge(record: Record) -> Judgement:
     when = timeline.read(record)
     proofs = witness.witness(record, when)
     ground = Ground.of(record, when)
-    judged = [
-        _one(name, ground, proofs) for name in record.plan["objectives"]
-    ]
+    judged = [_one(name, ground, proofs) for name in record.plan["objectives"]]
     findings = tuple(one.finding for one in judged)
     verdict = worst(one.verdict for one in findings)
     observations = (*ground.observations(), *(o for one in judged for o in one.observations))

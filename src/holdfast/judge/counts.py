@@ -6,7 +6,7 @@ A series that is absent, or that does not cover the window, is None and never ze
 from collections.abc import Callable, Mapping
 
 from holdfast.judge.timeline import Timeline
-from holdfast.measure.counters import Series, increase, parse, scrapes, target
+from holdfast.measure import Series, increase, parse, scrapes
 from holdfast.model import Record, Window
 from holdfast.signals import DEFAULTS
 
@@ -63,15 +63,17 @@ class Counts:
         labels: Mapping[str, str] = given["labels"] if given else DEFAULTS[signal].labels
         return labels
 
-    def _rise(
-        self, name: str, wanted: Callable[[Series], bool], window: Window
-    ) -> float | None:
+    def _rise(self, name: str, wanted: Callable[[Series], bool], window: Window) -> float | None:
         """By how much the chosen counters rose together; None when none covers the window."""
         every = self.series(name) or []
         seen = scrapes(every)
         start, end = self._timeline.wall_s(window.start_ns), self._timeline.wall_s(window.end_ns)
         rises = [
-            increase(one, start, end, seen[target(one)]) for one in every if wanted(one)
+            increase(
+                one, start, end, seen[one.labels.get("job", ""), one.labels.get("instance", "")]
+            )
+            for one in every
+            if wanted(one)
         ]
         known = [rise for rise in rises if rise is not None]
         return sum(known) if known else None

@@ -12,19 +12,15 @@ _SOURCE = "customers' own timestamps"
 
 
 def recovery(name: str, ground: Ground) -> Judged:
-    """Held when the upper end of the interval lies under the promise, broken when the lower does not."""
+    """Held when the whole interval lies under the promise, broken when none of it does."""
     limit = _limit(name, ground)
     if ground.timeline.fault is None:
         return finding(name, ground, Verdict.UNKNOWN, "no fault took effect")
     seen = ground.recovery
     hold_s = ground.timeline.hold.seconds
-    value = seen.seconds if seen.recovered else Interval(hold_s, inf)
-    if seen.recovered is None or value is None:
-        observed = _observation("recovery", None, "s", ground.timeline.hold, seen.why)
-        return finding(name, ground, Verdict.UNKNOWN, seen.why, observed)
     observed = Observation(
         "recovery",
-        value,
+        seen.seconds if seen.recovered is not False else Interval(hold_s, inf),
         "s",
         _SOURCE,
         window=ground.timeline.hold,
@@ -36,24 +32,14 @@ def recovery(name: str, ground: Ground) -> Judged:
             "residual_bad_share_excluded": seen.residual_excluded,
         },
     )
-    if not seen.recovered:
-        return finding(name, ground, _not_recovered(ground), seen.why, observed)
-    if value.high < limit:
-        verdict = Verdict.HELD
-    else:
-        verdict = Verdict.BROKEN if value.low >= limit else Verdict.UNKNOWN
+    verdict = seen.verdict(limit)
+    if verdict is Verdict.BROKEN and (ground.timeline.aborted or ground.timeline.ended_early):
+        verdict = Verdict.UNKNOWN  # the hold was cut short: customers may have recovered within it
     return _trusted(finding(name, ground, verdict, seen.why, observed), ground)
 
 
-def _not_recovered(ground: Ground) -> Verdict:
-    """An outage that ended only because the fault was healed is broken; a run cut short is unknown."""
-    when = ground.timeline
-    cut_short = when.aborted or when.ended_early
-    return Verdict.UNKNOWN if cut_short or ground.distrust() else Verdict.BROKEN
-
-
 def availability(name: str, ground: Ground) -> Judged:
-    """Bad requests ÷ rate, of the journey that suffered most, from the fault to the end of the run."""
+    """Bad requests ÷ rate, of the journey that suffered most, from the fault to the end."""
     limit = _limit(name, ground)
     window = Window(ground.timeline.began_ns, ground.timeline.stop_ns)
     lost = {}
@@ -140,12 +126,6 @@ def _share(name: str, hits: int, n: int, window: Window) -> Observation:
         why="" if n else "no request was recorded",
         detail={"upper_bound_95": upper_bound(hits, n), "count": hits},
     )
-
-
-def _observation(
-    name: str, value: float | None, unit: str, window: Window, why: str
-) -> Observation:
-    return Observation(name, value, unit, _SOURCE, window=window, why=why)
 
 
 def _limit(name: str, ground: Ground) -> float:

@@ -7,11 +7,13 @@ from functools import cached_property
 from holdfast.clock import SECOND
 from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
-from holdfast.measure import Recovery, recovery
+from holdfast.measure import Agreement, Entrance, Recovery, agree, recovery
 from holdfast.model import Finding, Interval, Journey, Observation, Record, Sample, Window
 from holdfast.verdict import Verdict
 
-_LATE_MAX_MS = 50.0  # beyond it, near an edge or at the 99th percentile, times are not to be trusted
+_LATE_MAX_MS = (
+    50.0  # beyond it, near an edge or at the 99th percentile, times are not to be trusted
+)
 _EDGE_S = 1.0
 
 
@@ -95,23 +97,44 @@ class Ground:
         return self._late() or self._disagreement()
 
     def _late(self) -> str:
+        """Was the load generator itself the reason for what it measured?"""
         load = self.record.load
-        if not load:
-            return "the customers' process left no account of its own lateness"
-        if float(load["lateness_ms"]["p99"]) > _LATE_MAX_MS:
-            return f"the load generator was late: p99 {load['lateness_ms']['p99']:.1f} ms"
+        if not load or load["ended"] not in ("stop", ""):
+            return f"the customers' process did not end well ({load.get('ended', 'no account')})"
+        if load["no_socket_left"] or load["open"]:
+            return "the customers' process ran out of sockets, or left requests open"
+        p99 = load["lateness_ms"]["p99"]
+        if p99 is None or p99 > _LATE_MAX_MS:
+            return f"the load generator was late: p99 {p99} ms"
+        if load["late_over_50ms_count"] > len(load["late_over_50ms"]):
+            return f"the load generator was late {load['late_over_50ms_count']} times"
         edges = [self.timeline.began_ns, self.timeline.undo_ns]
         if self.timeline.fault:
-            edges += [bound for one in self.recovery.outages for bound in _bounds(one.end)]
+            ends = [one.end for one in self.recovery.outages]
+            edges += [round(bound) for end in ends for bound in (end.low, end.high)]
         for scheduled_ns, late_ms in load["late_over_50ms"]:
             if any(abs(scheduled_ns - edge) < _EDGE_S * SECOND for edge in edges):
                 return f"the load generator was {late_ms:.0f} ms late near an edge"
         return ""
 
     def _disagreement(self) -> str:
+        """Do the entrance's own counters tell the same story?"""
         if self.timeline.fault is None:
             return ""
-        return self.counts.disagreement(self.journeys, self.recovery)
+        agreement = self.agreement
+        return "" if agreement.agrees else f"the second source: {agreement.why}"
+
+    @cached_property
+    def agreement(self) -> Agreement:
+        """Customers against the entrance, from the fault to the end."""
+        counted, timed = (self.counts.series(f"entrance_{part}") for part in ("count", "bucket"))
+        if counted is None or timed is None:
+            return Agreement(None, "the entrance's counters were not collected")
+        plans = self.record.plan["journeys"]
+        codes = {name: plans[name]["good"]["status"] for name in self.journeys}
+        entrance = Entrance([*counted, *timed], codes, self.timeline.start)
+        window = Window(self.timeline.began_ns, self.timeline.stop_ns)
+        return agree(self.record.samples, entrance, self.journeys, window, self.recovery)
 
     def observations(self) -> Iterable[Observation]:
         """What was observed of the run as a whole."""
@@ -125,10 +148,6 @@ class Ground:
                 samples=len(self.record.samples),
             )
         yield Observation("clock-drift", self.timeline.drift_s, "s", "anchors of the run")
-
-
-def _bounds(interval: Interval) -> tuple[int, int]:
-    return round(interval.low), round(interval.high)
 
 
 def finding(

@@ -6,6 +6,7 @@ traffic shows the fault. *Lasting*: it was read back all along, and as the last 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from holdfast.clock import SECOND
 from holdfast.judge.counts import Counts
@@ -85,9 +86,7 @@ def _gateway_struck(counts: Counts, timeline: Timeline, fault: Json, plan: Json)
     return Proof("struck", shown, why)
 
 
-def _slowed(
-    counts: Counts, proxy: str, during: Window, asked_and_plan: tuple[Json, Json]
-) -> Proof:
+def _slowed(counts: Counts, proxy: str, during: Window, asked_and_plan: tuple[Json, Json]) -> Proof:
     """The mean call took 80 % of the delay asked for, or of the caller's own limit."""
     fault, plan = asked_and_plan
     asked = float(fault["asked"]["latency_ms"]) / 1000
@@ -105,9 +104,7 @@ def _slowed(
     return Proof("struck", mean >= least, why)
 
 
-def _throttled(
-    counts: Counts, proxy: str, windows: tuple[Window, Window], fault: Json
-) -> Proof:
+def _throttled(counts: Counts, proxy: str, windows: tuple[Window, Window], fault: Json) -> Proof:
     before, during = windows
     asked = float(fault["asked"]["rate_kbps"]) * 1000  # Toxiproxy's rate is in KB/s
     carried = [counts.proxy_bytes(proxy, window) for window in windows]
@@ -150,12 +147,14 @@ def _lasting(record: Record, timeline: Timeline) -> Proof:
     if blind:
         return Proof("lasting", None, f"it could not be read back: {blind[0]['error']}")
     instants = [timeline.began_ns, *(int(one["looked_ns"]) for one in looks)]
-    hole = max(b - a for a, b in zip(instants, instants[1:], strict=False)) / SECOND
+    hole = max(b - a for a, b in pairwise(instants)) / SECOND
     last = (timeline.undo_ns - instants[-1]) / SECOND
     if hole > _READ_EVERY_S + _READ_SLACK_S or last > _LAST_ACT_S:
         why = f"read back {len(looks)} times, with {hole:.1f} s unseen and {last:.1f} s at the end"
         return Proof("lasting", None, why)
-    return Proof("lasting", True, f"read back {len(looks)} times, the last {last:.1f} s before the undo")
+    return Proof(
+        "lasting", True, f"read back {len(looks)} times, the last {last:.1f} s before the undo"
+    )
 
 
 def _uids(fault: Json) -> list[str]:
@@ -170,4 +169,3 @@ def _from(instant_ns: int, later_s: float, hold: Window) -> Window:
 def shown(proofs: Iterable[Proof]) -> bool:
     """Are all three shown?"""
     return all(proof.shown is True for proof in proofs)
-

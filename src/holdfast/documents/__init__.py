@@ -1,7 +1,7 @@
 """The files that people write: strict YAML, checked against a schema before anything else happens.
 
-A file is refused when it is larger than 1 MiB, uses aliases or a key twice, is nested deeper than
-32 levels, holds a key that the schema does not know, or a value of another type or unit.
+A file is refused when it holds a key that the schema does not know, or a value of another type or
+unit; and when it is not the YAML that `strict_yaml` accepts.
 """
 
 import re
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -19,11 +18,9 @@ from pydantic import (
     ValidationInfo,
 )
 
+from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
 from holdfast.model import Journey
-
-MAX_BYTES = 1 << 20
-MAX_DEPTH = 32
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -221,63 +218,6 @@ class Extension(_Strict):
     after: Duration
     objectives: Annotated[list[str], Field(min_length=1)]
     lost_requests: Annotated[int, Field(ge=0)] = 0
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases, without a key twice, and not too deep."""
-
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases are refused", problem_mark=self.peek_event().start_mark
-            )
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {MAX_DEPTH} levels",
-                problem_mark=self.peek_event().start_mark,
-            )
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read one YAML file that a person wrote.
-
-    Raises:
-        InvalidInput: missing, unreadable, too large, or not the YAML that we accept.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidInput(
-            str(path), f"cannot be read: {error.strerror}", "Check the path and its rights"
-        ) from None
-    if len(content) > MAX_BYTES:
-        raise InvalidInput(str(path), "is larger than 1 MiB", "Make it smaller")
-    try:
-        # _Loader is a SafeLoader: it makes plain values only
-        return yaml.load(content, _Loader)  # noqa: S506
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path} line {mark.line + 1}" if mark else str(path)
-        raise InvalidInput(place, error.problem or "not YAML", "Correct that line") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(str(path), f"not YAML: {error}", "Correct the file") from None
 
 
 def recorded[T: BaseModel](schema: type[T], data: Any, place: str) -> T:
