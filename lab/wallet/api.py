@@ -53,6 +53,12 @@ class Replica:
         self.health = Health(self.ledger, settings.slow_start if "slow-start" in defects else None)
         self.settler = Settler(self.ledger, self.session, settings.bank_record, self.metrics)
 
+    async def close(self) -> None:
+        """Give back connections and files; nothing may be under way any more."""
+        await self.session.close()
+        await self.ledger.close()
+        self.audit.close()
+
     def application(self) -> web.Application:
         """Its routes."""
         application = web.Application(client_max_size=64 * 1024)
@@ -193,8 +199,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     async with AsyncExitStack() as stack:
         replica = Replica(settings)
-        stack.push_async_callback(replica.session.close)
-        stack.push_async_callback(replica.ledger.close)
+        stack.push_async_callback(replica.close)
         await replica.ledger.open()
         await stack.enter_async_context(_listening(replica))
         await _work(replica, asked_to_stop)

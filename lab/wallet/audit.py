@@ -4,29 +4,22 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TextIO
 
 from lab.wallet.transfer import Transfer
-
-
-class Sink(Protocol):
-    """Where lines go."""
-
-    def write(self, line: str, /) -> int:
-        """Take a line."""
-        ...
-
-    def flush(self) -> None:
-        """Hand it to the operating system."""
-        ...
 
 
 class Audit:
     """One replica's audit log."""
 
     def __init__(self, path: Path | None, pod: str, zone: str) -> None:
-        self._sink: Sink = path.open("a", encoding="utf-8") if path else sys.stdout
+        self._sink: TextIO = path.open("a", encoding="utf-8") if path else sys.stdout
         self._where = {"pod": pod, "zone": zone}
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._sink is not sys.stdout:
+            self._sink.close()
 
     def step(self, transfer: Transfer, step: str, gateway: str = "", outcome: str = "") -> None:
         """Write that the transfer took a step."""

@@ -31,8 +31,12 @@ class Health:
     async def watch(self, gateways: Gateways, metrics: Metrics) -> None:
         """Check the way to every gateway now and every 30 s."""
         while True:
-            self.gateways = await gateways.check()
-            self.checked_at = time.time()
-            for name, up in self.gateways.items():
-                metrics.checked(name, up=up)
+            await self.check(gateways, metrics)
             await asyncio.sleep(CHECK_SECONDS)
+
+    async def check(self, gateways: Gateways, metrics: Metrics) -> None:
+        """Find out which gateways are well, and say so."""
+        self.gateways = await gateways.check()
+        self.checked_at = time.time()
+        for name, up in self.gateways.items():
+            metrics.checked(name, up=up)
