@@ -195,7 +195,11 @@ async def good(check: Callable[[], Awaitable[bool]], what: str) -> None:
         except TRANSIENT as error:
             why = repr(error)
         await asyncio.sleep(_EVERY)
-    raise LabError(what, f"not good after {_LIMIT:.0f} s ({why})", "Read the logs of the lab")
+    raise LabError(
+        what,
+        f"not good after {_LIMIT:.0f} s ({why})",
+        "Look into it with `python -m lab logs NAME`",
+    )
 
 
 def _tail(log: Path) -> str:
