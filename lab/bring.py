@@ -96,7 +96,7 @@ def _finish(each: _Running, cache: Cache, progress: Progress) -> None:
         progress.ended(job.what, "failed")
         lines = each.log.read_text(errors="replace").splitlines()[-_TAIL:]
         shown = "".join(f"\n  {line}" for line in lines)
-        reason = f"{fault}; its log {each.log} ends with{shown}\n"
+        reason = f"{fault}{shown}\n  (the whole log: {each.log})"
         raise LabError(job.what, reason, job.next_step) from None
     cache.keep(each.place, job.key)
     each.log.unlink()
