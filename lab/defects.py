@@ -3,7 +3,8 @@
 import aiohttp
 
 from lab import kubeconfig, platform
-from lab.addresses import Lab
+from lab.addresses import ZONES, Lab
+from lab.agent_pods import stamp, utc_now
 from lab.errors import LabError
 from lab.kubernetes_api import Api, Object
 from lab.up import good
@@ -19,7 +20,7 @@ DEFECTS = (
 )
 
 _ZONE = "topology.kubernetes.io/zone"
-_ONE_ZONE = "sa-east-1a"
+_ONE_ZONE = "sa-east-1b"
 
 
 def parse(names: tuple[str, ...]) -> frozenset[str]:
@@ -39,14 +40,21 @@ def parse(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def patch(wanted: frozenset[str]) -> Object:
-    """What changes in the Deployment."""
+def patch(wanted: frozenset[str], pods: list[Object], now: str) -> Object:
+    """What changes in the Deployment.
+
+    A zone that was lost and came back stays without a pod, since Kubernetes moves none: replicas
+    that are not spread over the zones are made anew, whatever is wanted.
+    """
     value = ",".join(name for name in DEFECTS if name in wanted)
     variables = [{"name": "DEFECTS", "value": value}]
     zone = _ONE_ZONE if "one-zone" in wanted else None
     containers = [{"name": "wallet-api", "env": variables}]
     pod = {"nodeSelector": {_ZONE: zone}, "containers": containers}
-    return {"spec": {"template": {"spec": pod}}}
+    template: Object = {"spec": pod}
+    if zone is None and {item["spec"].get("nodeName") for item in pods} != set(ZONES):
+        template["metadata"] = {"annotations": {"holdfast-lab/spread-at": now}}
+    return {"spec": {"template": template}}
 
 
 async def switch(lab: Lab, wanted: frozenset[str]) -> None:
@@ -61,7 +69,8 @@ async def switch(lab: Lab, wanted: frozenset[str]) -> None:
         Api(kubeconfig.access(lab, kubeconfig.ADMIN)) as api,
         aiohttp.ClientSession(connector=connector) as http,
     ):
-        await api.patch(platform.DEPLOYMENT, patch(wanted))
+        change = patch(wanted, await platform.wallet_pods(api), stamp(utc_now()))
+        await api.patch(platform.DEPLOYMENT, change)
         await good(lambda: platform.rolled_out(api), "the wallet's rollout")
         await good(lambda: _served(lab, api, http), "the wallet as edge and Prometheus see it")
     if "slow-start" in wanted:

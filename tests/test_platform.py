@@ -12,6 +12,11 @@ from lab.addresses import Lab
 from lab.errors import LabError
 
 LAB = Lab(8, Path("/nowhere"))
+SPREAD = [{"spec": {"nodeName": name}} for name in ("node-a", "node-b", "node-c")]
+
+
+def template(change: dict[str, Any]) -> Any:
+    return change["spec"]["template"]
 
 
 def rollout(**status: int) -> dict[str, Any]:
@@ -61,14 +66,24 @@ def test_the_wallet_reaches_its_gateways_through_toxiproxy() -> None:
 
 
 def test_a_defect_is_switched_on_by_the_variable_that_the_wallet_reads() -> None:
-    spec = defects.patch(frozenset({"bypass", "breaker-stuck"}))["spec"]["template"]["spec"]
+    spec = template(defects.patch(frozenset({"bypass", "breaker-stuck"}), SPREAD, "now"))["spec"]
     assert spec["containers"][0]["env"] == [{"name": "DEFECTS", "value": "breaker-stuck,bypass"}]
     assert spec["nodeSelector"] == {"topology.kubernetes.io/zone": None}
 
 
 def test_one_zone_binds_the_replicas_to_the_first_zone() -> None:
-    spec = defects.patch(frozenset({"one-zone"}))["spec"]["template"]["spec"]
-    assert spec["nodeSelector"] == {"topology.kubernetes.io/zone": "sa-east-1a"}
+    change = template(defects.patch(frozenset({"one-zone"}), SPREAD, "now"))
+    assert change["spec"]["nodeSelector"] == {"topology.kubernetes.io/zone": "sa-east-1a"}
+
+
+def test_replicas_that_are_spread_stay_where_they_are() -> None:
+    assert "metadata" not in template(defects.patch(frozenset(), SPREAD, "now"))
+
+
+def test_replicas_that_a_lost_zone_drove_together_are_made_anew() -> None:
+    together = [{"spec": {"nodeName": name}} for name in ("node-a", "node-b", "node-b")]
+    change = template(defects.patch(frozenset(), together, "2026-03-02T12:00:00Z"))
+    assert change["metadata"]["annotations"] == {"holdfast-lab/spread-at": "2026-03-02T12:00:00Z"}
 
 
 def test_none_is_the_healthy_wallet() -> None:

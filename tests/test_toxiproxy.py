@@ -95,8 +95,8 @@ def test_a_proxy_name_with_odd_characters_is_quoted(toxiproxy: RealToxiproxy) ->
         (Toxic("t", "latency", {"latency": -1, "jitter": 0}), "-1 is not a whole number"),
         (Toxic("t", "latency", {"latency": True, "jitter": 0}), "True is not a whole number"),
         (Toxic("t", "latencyy", {}), "no kind 'latencyy'"),
-        (Toxic("t", "bandwidth", {"rate": 1}, toxicity=7), "7 is no share"),
-        (Toxic("t", "bandwidth", {"rate": 1}, stream="sideways"), "no 'sideways'"),
+        (Toxic("t", "bandwidth", {"rate": 1}, toxicity=7), "a toxicity of 7 is no share"),
+        (Toxic("t", "bandwidth", {"rate": 1}, stream="sideways"), "no stream 'sideways'"),
     ],
 )
 def test_what_the_server_would_misunderstand_is_never_sent(

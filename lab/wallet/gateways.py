@@ -125,9 +125,13 @@ class Gateways:
 
 
 def session(call_limit: float) -> aiohttp.ClientSession:
-    """A session whose requests end within so many seconds, connecting included."""
+    """A session whose requests end within so many seconds, connecting included.
+
+    Each request has a connection of its own: Toxiproxy counts the bytes of a connection when it is
+    closed, so one that is kept would hide the traffic that it carries.
+    """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS),
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS, force_close=True),
         timeout=aiohttp.ClientTimeout(total=call_limit),
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -273,28 +273,21 @@ class Toxiproxy:
 
 def _check(toxic: Toxic) -> None:
     """Refuse what the server would accept and misunderstand."""
-    place = f"toxic {toxic.name}"
-    known = ATTRIBUTES.get(toxic.kind)
-    if known is None:
-        raise InvalidInput(place, f"no kind {toxic.kind!r}", f"Kinds: {', '.join(ATTRIBUTES)}")
-    if set(toxic.attributes) != known:
-        given = ", ".join(sorted(toxic.attributes)) or "nothing"
-        raise InvalidInput(
-            place, f"{toxic.kind} got {given}", f"It takes {', '.join(sorted(known))}"
-        )
-    for name, value in toxic.attributes.items():
-        if type(value) is not int or value < 0:
-            raise InvalidInput(
-                f"{place}: {name}", f"{value!r} is not a whole number from 0", "Correct the value"
-            )
-    if not 0 <= toxic.toxicity <= 1:
-        raise InvalidInput(
-            f"{place}: toxicity", f"{toxic.toxicity:g} is no share", "It lies between 0 and 1"
-        )
-    if toxic.stream not in ("upstream", "downstream"):
-        raise InvalidInput(
-            f"{place}: stream", f"no {toxic.stream!r}", "It is upstream or downstream"
-        )
+    known, given = ATTRIBUTES.get(toxic.kind, set()), toxic.attributes
+    if not known:
+        wrong = f"no kind {toxic.kind!r}", f"Kinds: {', '.join(ATTRIBUTES)}"
+    elif set(given) != known:
+        names = ", ".join(sorted(given)) or "nothing"
+        wrong = f"{toxic.kind} got {names}", f"It takes {', '.join(sorted(known))}"
+    elif odd := [one for one in given.values() if type(one) is not int or one < 0]:
+        wrong = f"{odd[0]!r} is not a whole number from 0", "Correct the value"
+    elif not 0 <= toxic.toxicity <= 1:
+        wrong = f"a toxicity of {toxic.toxicity:g} is no share", "It lies between 0 and 1"
+    elif toxic.stream not in ("upstream", "downstream"):
+        wrong = f"no stream {toxic.stream!r}", "It is upstream or downstream"
+    else:
+        return
+    raise InvalidInput(f"toxic {toxic.name}", *wrong)
 
 
 def _proxy(data: Any) -> Proxy:

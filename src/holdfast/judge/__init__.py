@@ -57,7 +57,7 @@ def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:
     judged = _HOW[name](name, ground)
     missing = [proof for proof in proofs if proof.shown is not True]
     if missing:
-        return judged.unknown(f"the fault was not shown ({missing[0].name}: {missing[0].why})")
+        return judged.unknown(f"the fault was not shown ({', '.join(one.name for one in missing)})")
     if judged.finding.verdict is Verdict.BROKEN:
         return judged
     if ground.timeline.aborted:

@@ -76,6 +76,15 @@ def agree(
 
 
 @dataclass(frozen=True)
+class _Counts:
+    """One journey's numbers: do they agree, or None; why not; each term."""
+
+    agrees: bool | None
+    why: str
+    terms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Compared:
     """One journey, as customers and as the entrance saw it."""
 
@@ -84,7 +93,7 @@ class _Compared:
     journey: Journey
     window: Window
 
-    def counts(self) -> Agreement:
+    def counts(self) -> _Counts:
         """Are the differences in number explained, term by term?"""
         codes = self.entrance.codes.get(self.journey.name, ())
         wall = (
@@ -93,14 +102,13 @@ class _Compared:
         )
         seen = bad_and_total(self.entrance.series, self.journey, codes, wall)
         if seen.bad is None or seen.total is None:
-            return Agreement(None, seen.why)
+            return _Counts(None, seen.why)
         if any(resets(one, *wall) for one in self._mine()):
-            return Agreement(None, "the entrance was started again in this window")
+            return _Counts(None, "the entrance was started again in this window")
         start, end = (self._read(at) for at in wall)
         inside = [one for one in self.samples if start[1] < self._done(one) <= end[1]]
         edge = [one for one in self.samples if _near_read(self._done(one), start, end)]
         bads = [one for one in inside if bad(one, self.journey)]
-        late = [one for one in self.samples if one in bads or one.outcome == "ok"]
         terms = {
             "customers": float(len(inside)),
             "customers bad": float(len(bads)),
@@ -109,13 +117,13 @@ class _Compared:
             "at the edges": float(len(edge)),
             "bad at the edges": float(sum(bad(one, self.journey) for one in edge)),
             "perhaps never arrived": float(sum(one.outcome in _UNHEARD for one in bads)),
-            "near the limit": float(sum(self._near_limit(one) for one in late)),
+            "near the limit": float(sum(self._near_limit(one) for one in inside)),
             "bad by their body": float(
                 sum(one.outcome == "wrong" and one.code in codes for one in bads)
             ),
         }
         why = _unexplained(terms)
-        return Agreement(not why, why, terms)
+        return _Counts(not why, why, terms)
 
     def contradiction(self, seen: Recovery) -> str:
         """Why the entrance's bad requests end at another time than the customers'; or nothing."""
@@ -183,8 +191,9 @@ def _unexplained(terms: Mapping[str, float]) -> str:
     more = terms["customers bad"] - terms["entrance bad"]
     if more > unheard + terms["bad by their body"] + either or -more > either:
         return (
-            f"{terms['customers bad']:.0f} bad requests by customers, {terms['entrance bad']:.0f} by"
-            f" the entrance; explained are {unheard:.0f} that never arrived,"
+            f"{terms['customers bad']:.0f} bad requests by customers,"
+            f" {terms['entrance bad']:.0f} by the entrance; explained are"
+            f" {unheard:.0f} that never arrived,"
             f" {terms['near the limit']:.0f} near the limit, {terms['bad at the edges']:.0f} at the"
             f" edges, {terms['bad by their body']:.0f} by their body"
         )

@@ -6,6 +6,7 @@ Seconds count from the instant that is asked about (T0, or the undo), which is i
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from holdfast.measure.counters import Series, increase, scrapes, value_at
 from holdfast.model import Interval
@@ -53,10 +54,9 @@ def _entered(breakers: Breakers, gateway: str, pod: str, window: tuple[float, fl
     if state is None:
         return Change(pod, None, known=False, why=f"{pod} reported no state")
     before = value_at(state, after_s)
-    if before is None:
-        return Change(pod, None, known=False, why=f"{pod} reported nothing when the fault began")
-    if before == 1:
-        return Change(pod, None, known=False, why=f"{pod} had it open before the fault")
+    if before is None or before == 1:
+        what = "reported nothing" if before is None else "had it open already"
+        return Change(pod, None, known=False, why=f"{pod} {what} when the fault began")
     exact = [
         value
         for at, value in (entered.points if entered else ())
@@ -64,12 +64,11 @@ def _entered(breakers: Breakers, gateway: str, pod: str, window: tuple[float, fl
     ]
     if exact:
         return Change(pod, Interval(min(exact) - after_s, min(exact) - after_s))
-    for (earlier, _), (later, value) in zip(state.points, state.points[1:], strict=False):
+    for (earlier, _), (later, value) in pairwise(state.points):
         if after_s < later <= end_s and value == 1:
             return Change(pod, Interval(max(0.0, earlier - after_s), later - after_s))
-    if value_at(state, end_s) is None:
-        return Change(pod, None, known=False, why=f"{pod} stopped reporting")
-    return Change(pod, None)
+    gone = value_at(state, end_s) is None
+    return Change(pod, None, known=not gone, why=f"{pod} stopped reporting" if gone else "")
 
 
 def returned_to_closed(
@@ -88,7 +87,7 @@ def _closed(breakers: Breakers, gateway: str, pod: str, window: tuple[float, flo
         return Change(pod, None)
     times = [(at, value) for at, value in state.points if at <= end_s]
     other = [at for at, value in times if value != 1]
-    if not other or other[-1] < after_s and value_at(state, after_s) == 1:
+    if not other or (other[-1] < after_s and value_at(state, after_s) == 1):
         return Change(pod, Interval(0.0, 0.0))
     closed = next(at for at, _ in times if at > other[-1])
     last = value_at(entered, end_s) if entered else None
@@ -103,11 +102,11 @@ def flaps(breakers: Breakers, gateway: str, pod: str, window: tuple[float, float
     if state is None or value_at(state, window[1]) is None:
         return None
     seen = [(at, value) for at, value in state.points if window[0] <= at <= window[1]]
-    left = sum(a == 1 and b != 1 for (_, a), (_, b) in zip(seen, seen[1:], strict=False))
+    left = sum(a == 1 and b != 1 for (_, a), (_, b) in pairwise(seen))
     returns = {
         value for at, value in (entered.points if entered else ()) if window[0] < value <= window[1]
     }
-    return max(max(0, left - 1), len(returns) - (value_at(state, window[1]) == 1))
+    return max(0, left - 1, len(returns) - (value_at(state, window[1]) == 1))
 
 
 def floor(failures: int, rate_per_pod: float, call_limit_s: float, *, hangs: bool) -> float:
@@ -157,5 +156,5 @@ def carried_by_backup(
         return Carried(None, why=f"no calls to {primary} and to {backup} were counted")
     total = sums["primary"] + sums["backup"]
     if not total:
-        return Carried(None, **sums, why="nobody called either gateway")
-    return Carried(sums["backup"] / total, **sums)
+        return Carried(None, why="nobody called either gateway")
+    return Carried(sums["backup"] / total, sums["primary"], sums["backup"], sums["trials"])

@@ -59,7 +59,7 @@ def parse(answer: Any, labels: Mapping[str, str] | None = None) -> list[Series]:
         ValueError: an error, a warning (the answer may be partial), or anything but raw samples.
     """
     if not isinstance(answer, Mapping):
-        raise ValueError("not an answer of Prometheus")  # noqa: TRY004 - wrong data, no wrong call
+        raise ValueError("not an answer of Prometheus")
     if answer.get("status") != "success":
         raise ValueError(f"Prometheus answered: {answer.get('error', 'no success')}")
     if answer.get("warnings"):

@@ -49,7 +49,7 @@ class Money:
 
 @dataclass(frozen=True)
 class _Row:
-    """One transfer of the ledger, checked for shape; `net` is what each account gained, in cents."""
+    """One transfer of the ledger, its shape checked; `net`: what each account gained, in cents."""
 
     id: str
     end_to_end_id: str

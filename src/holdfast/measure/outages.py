@@ -1,16 +1,16 @@
 """One journey's requests in order: which of the bad ones are an outage, and when it ended.
 
 The service is taken to be bad from F up to R. A bad request's life, from sent to done, meets that
-time; a good one's meets the rest. Hence R lies above the last bad request's sending, and at or below
-the first end of a good request that was sent when the outage had surely begun.
+time; a good one's meets the rest. Hence R lies above the last bad request's sending, and at or
+below the first end of a good request that was sent when the outage had surely begun.
 """
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from math import inf
 from statistics import median
 
 from holdfast.clock import SECOND
@@ -101,7 +101,7 @@ class Stretch:
         return bisect_left(self.times, end) - bisect_left(self.times, start)
 
     def first_good(self, after: int, due: int) -> Request | None:
-        """The good request that ended first, of those sent after one instant and due from another."""
+        """Of the good requests sent after one instant, due from another, the first to end."""
         later = self.goods[bisect_right(self.goods, after, key=lambda one: one.sent) :]
         return min(
             (one for one in later if one.scheduled >= due), key=lambda one: one.done, default=None
@@ -113,16 +113,25 @@ class Stretch:
 
         Excused is one whose neighbours are good, when every window around it has few enough.
         """
-        found = {one for a, b in pairwise(self.requests) if a.bad and b.bad for one in (a, b)}
+        side_by_side = {
+            one for a, b in pairwise(self.requests) if a.bad and b.bad for one in (a, b)
+        }
         due = [one.scheduled for one in self.bads]
+        marks = [0] * (len(due) + 1)  # +1 where a window with too many begins, -1 after its end
         for at in due:
-            for start in (at, at - self.stable + 1):
-                start = max(min(start, self.until - self.stable), self.start)
+            for around in (at, at - self.stable + 1):
+                start = max(min(around, self.until - self.stable), self.start)
                 end = max(start + self.stable, at + 1)
-                inside = self.bads[bisect_left(due, start) : bisect_left(due, end)]
-                if len(inside) > self.count(start, end) // TOLERATED:
-                    found.update(inside)
-        return sorted(found, key=lambda one: one.scheduled)
+                first, beyond = bisect_left(due, start), bisect_left(due, end)
+                if beyond - first > self.count(start, end) // TOLERATED:
+                    marks[first] += 1
+                    marks[beyond] -= 1
+        crowded = accumulate(marks)
+        return [
+            one
+            for one, windows in zip(self.bads, crowded, strict=False)
+            if windows or one in side_by_side
+        ]
 
     @cached_property
     def outages(self) -> list[Outage]:
@@ -148,7 +157,7 @@ class Stretch:
         after = self.start - 1
         if self.faulty:
             last = _last_burst(self)
-            after = max(max(one.sent for one in last), _began_by(self, last))
+            after = max(*(one.sent for one in last), _began_by(self, last))
         return self.first_good(after, due)
 
     def fewest(self, start: int) -> int:
@@ -172,7 +181,7 @@ def _last_burst(stretch: Stretch) -> list[Request]:
 
 
 def _began_by(stretch: Stretch, bads: Sequence[Request]) -> int:
-    """By when the outage had surely begun: a bad request would otherwise have been answered well."""
+    """By when the outage had surely begun: else a bad request would have been answered well."""
     calm = stretch.calm
     return min(min(one.done, one.sent + calm) if calm else one.done for one in bads)
 
@@ -187,7 +196,7 @@ def _outage(stretch: Stretch, bads: Sequence[Request]) -> Outage:
     kind = _kind(during, bads) if mixed else _kind(bads, bads)
     blind = [end for start, end in stretch.blind if last <= start < last + stretch.stable]
     good = stretch.first_good(max(last_sent, began_by), max(blind, default=first))
-    high: float = good.done if good else inf
+    high: float = good.done if good else math.inf
     low = last_sent
     if good and mixed:
         high = max(
@@ -216,14 +225,14 @@ def _tail(sent: Sequence[int]) -> float:
     """How long after the last bad request a partial outage may have lasted, in ns.
 
     The gaps between its bad requests are geometric; the next one exceeds this with 5 %. With many
-    gaps it is ln(20) ÷ (rate × share). The share may have fallen, so the last gaps count alone too.
+    gaps it is ln(20) / (rate * share). The share may have fallen: the last gaps count alone too.
     """
     sent = sorted(sent)
     gaps = len(sent) - 1
     if not gaps:
         return 0.0
     return max(
-        (sent[-1] - sent[-1 - last]) * (_ALPHA ** (-1 / last) - 1)
+        (sent[-1] - sent[-1 - last]) * (math.pow(_ALPHA, -1 / last) - 1)
         for last in {gaps, *(number for number in _TAILS if number < gaps)}
     )
 

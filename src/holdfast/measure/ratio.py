@@ -1,4 +1,4 @@
-"""Exact bounds of a share (Clopper–Pearson, one-sided), and the verdict that follows from them.
+"""Exact bounds of a share (Clopper-Pearson, one-sided), and the verdict that follows from them.
 
 For steady state only: failures that come in bursts break the binomial. With one look at the data.
 """

@@ -19,8 +19,8 @@ class Recovery:
     """Whether and when customers recovered, in seconds from the fault taking effect.
 
     `recovered` is None when it cannot be known, and `seconds` then too; when it is False, `seconds`
-    is infinite at its upper end. Without an outage, `seconds` ends at the longest one that would have
-    left no trace. `lasted` is the window that proves it, `residual_excluded` the share of bad
+    is infinite at its upper end. Without an outage, `seconds` ends at the longest one that would
+    have left no trace. `lasted` is the window that proves it, `residual_excluded` the share of bad
     requests that it excludes at 95 %, `excused` the bad requests that are no outage, `undecided`
     those that had no answer, and needed none yet, when the hold ended.
     """
@@ -77,8 +77,8 @@ def recovery(
     """From the fault taking effect to the first good request of a stretch that lasts.
 
     `fault` is the call that injected; `hold` runs from its start to the undo, or to the end of the
-    wait. Every journey has to be well. Requests due before the fault are not its own; those that the
-    undo may have helped to an answer prove nothing.
+    wait. Every journey has to be well. Requests due before the fault are not its own; those that
+    the undo may have helped to an answer prove nothing.
     """
     return _recovery(_Asked(journeys, fault, hold, round(stable_s * SECOND), hold.end_ns), samples)
 
@@ -164,11 +164,10 @@ def _stretch(
 def _of(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> Recovery:
     """One journey by itself."""
     name, hold, outages = stretch.journey, asked.hold, tuple(stretch.outages)
-    if not samples or stretch.until - hold.start_ns < stretch.stable:
-        return _unknown(f"{name}: less than a window of {_s(stretch.stable)} was recorded")
-    silent = hold.end_ns - max(one.scheduled_ns for one in samples)
-    if silent > stretch.usual:
-        return _unknown(f"{name}: nothing was sent in the last {_s(silent)} of the hold", outages)
+    last_due = max((one.scheduled_ns for one in samples), default=0)
+    if hold.end_ns - last_due > stretch.usual or stretch.until - hold.start_ns < stretch.stable:
+        why = f"{name}: too little was sent by the end of the hold, or it was shorter than a window"
+        return _unknown(why, outages)
     good = stretch.resumed()
     if good is None or good.scheduled + stretch.stable > stretch.until:
         decided = good is None or good.scheduled + stretch.stable > hold.end_ns
@@ -176,17 +175,22 @@ def _of(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> Recovery:
             why = f"{name}: answers were still due when the hold ended"
             return _unknown(why, outages)
         return _not_recovered(stretch, asked)
-    fewest = stretch.fewest(good.scheduled)
-    if fewest < LEAST:
-        why = f"{name}: {fewest} requests in a window of {_s(stretch.stable)}, {LEAST} are needed"
-        return _unknown(why, outages)
-    if late := _overdue(stretch, asked, samples):
-        return _unknown(f"{name}: {late} requests were overdue when the hold ended", outages)
+    if doubt := _doubt(stretch, asked, samples, good):
+        return _unknown(f"{name}: {doubt}", outages)
     return _recovered(stretch, asked, good, len(samples) - len(stretch.requests))
 
 
+def _doubt(stretch: Stretch, asked: _Asked, samples: list[Sample], good: Request) -> str:
+    """Why a stretch without outages does not show that customers were served; or nothing."""
+    fewest = stretch.fewest(good.scheduled)
+    if fewest < LEAST:
+        return f"{fewest} requests in a window of {_s(stretch.stable)}, {LEAST} are needed"
+    late = _overdue(stretch, asked, samples)
+    return f"{late} requests were overdue when the hold ended" if late else ""
+
+
 def _overdue(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> int:
-    """Requests without an answer at the end, for far longer than usual; one straggler is no sign."""
+    """Requests that had waited far longer than usual at the end; one straggler is no sign."""
     lately = [one for one in stretch.goods if one.scheduled >= stretch.until - stretch.stable]
     calm = max(stretch.calm, percentile_999(lately))
     since = asked.decided_ns - max(SECOND, 2 * calm)
