@@ -265,7 +265,7 @@ def _combined(each: Mapping[str, Recovery]) -> Recovery:
     return Recovery(
         recovered=True,
         seconds=seconds,
-        why=_sentence(seconds, no_outage, len(outages)),
+        why=_sentence(seconds, no_outage, max(len(one.outages) for one in parts)),
         outages=outages,
         lasted=lasted,
         residual_excluded=max(one.residual_excluded or 0.0 for one in parts),
