@@ -57,12 +57,12 @@ def main(ctx: click.Context, number: int) -> None:
 def up(lab: Lab, environment: Path) -> None:
     """Start everything; harmless when it runs already."""
     from lab.programs import programs
-    from lab.status import observe, problems
+    from lab.status import settled_problems
     from lab.up import Start, write_environment
 
     with state.locked(lab):
         if state.read(lab).complete:
-            wrong = problems(asyncio.run(observe(lab)))
+            wrong = asyncio.run(settled_problems(lab))
             if not wrong:
                 asyncio.run(write_environment(lab, environment))
                 click.echo(f"lab {lab.number} runs already: {environment} is up to date")

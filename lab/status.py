@@ -15,6 +15,7 @@ from lab.processes import Process
 from lab.up import healthy
 
 _MIB = 1 << 20
+_PATIENCE = 10  # looks, a second apart
 _LIMIT = aiohttp.ClientTimeout(total=3)
 
 
@@ -70,6 +71,17 @@ def _pod(process: Process) -> Row | None:
             name, zone = variables["POD_NAME"], variables["ZONE"]
             return Row(name, address, zone, process.pid, memory, "running")
     return None
+
+
+async def settled_problems(lab: Lab) -> list[str]:
+    """What is wrong, and stays so: a piece that only answers late on a busy machine is not."""
+    for _ in range(_PATIENCE):
+        rows = await observe(lab)
+        wrong = problems(rows)
+        if not wrong or any(row.state == "dead" for row in rows):
+            break
+        await asyncio.sleep(1)
+    return wrong
 
 
 def problems(rows: list[Row]) -> list[str]:
