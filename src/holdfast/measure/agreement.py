@@ -4,14 +4,15 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 from holdfast.clock import SECOND, Anchor
-from holdfast.measure.counters import Series, bad_and_total, bad_over_time, resets, scrapes
+from holdfast.measure.counters import STALE_S, Series, bad_and_total, bad_over_time, resets, scrapes
 from holdfast.measure.recovery import Recovery, bad
 from holdfast.model import Interval, Journey, Sample, Window
 
 _NEAR = 0.05  # of a latency limit: the two clocks start at different instants of a request
-_SLACK_S = 0.25  # by which the two clocks may differ, and a scrape may take
+_SLACK_S = 0.5  # by which the two clocks may differ, and a scrape may take
 _UNHEARD = {"connect", "reset", "timeout"}  # such a request may never have reached the entrance
 
 
@@ -95,7 +96,7 @@ class _Compared:
 
     def counts(self) -> _Counts:
         """Are the differences in number explained, term by term?"""
-        codes = self.entrance.codes.get(self.journey.name, ())
+        codes = self._codes()
         wall = (
             self.entrance.wall_s(self.window.start_ns),
             self.entrance.wall_s(self.window.end_ns),
@@ -130,21 +131,21 @@ class _Compared:
         if seen.hold is None or seen.seconds is None or seen.no_outage:
             return ""
         hold = seen.hold
-        wall = (self.entrance.wall_s(hold.start_ns), self.entrance.wall_s(hold.end_ns))
-        codes = self.entrance.codes.get(self.journey.name, ())
+        began_s, end_s = self.entrance.wall_s(hold.start_ns), self.entrance.wall_s(hold.end_ns)
         bads = [
             one
             for one in self.samples
             if hold.holds(one.scheduled_ns) and bad(one, self.journey) and one.done_ns < hold.end_ns
         ]
-        heard = [one for one in bads if one.outcome not in _UNHEARD]
-        last = _last_rise(
-            bad_over_time(self.entrance.series, self.journey, codes, wall), seen.excused
+        heard = [one for one in bads if self._heard(one)]
+        read = bad_over_time(
+            self.entrance.series, self.journey, self._codes(), (began_s - STALE_S, end_s)
         )
+        last = _last_rise(read, seen.excused)
         if last is None:
             return "the entrance counted no bad request after the fault" if heard else ""
         longest = max((one.done_ns - one.sent_ns for one in bads), default=0) / SECOND
-        there = Interval(last.low - wall[0] - longest - _SLACK_S, last.high - wall[0] + _SLACK_S)
+        there = Interval(last.low - began_s - longest - _SLACK_S, last.high - began_s + _SLACK_S)
         low = seen.seconds.low
         if len(heard) < len(bads):
             heard_s = [(one.sent_ns - hold.start_ns) / SECOND for one in heard]
@@ -152,9 +153,17 @@ class _Compared:
         if there.meets(Interval(low, seen.seconds.high)):
             return ""
         return (
-            f"by the entrance the last bad request ended {last.low - wall[0]:.2f} to"
-            f" {last.high - wall[0]:.2f} s after the fault, but {seen.why}"
+            f"by the entrance the last bad request ended {last.low - began_s:.2f} to"
+            f" {last.high - began_s:.2f} s after the fault, but {seen.why}"
         )
+
+    def _heard(self, sample: Sample) -> bool:
+        """Is this bad request surely bad for the entrance too?"""
+        body = sample.outcome == "wrong" and sample.code in self._codes()
+        return sample.outcome not in _UNHEARD and not body and not self._near_limit(sample)
+
+    def _codes(self) -> Collection[int]:
+        return self.entrance.codes.get(self.journey.name, ())
 
     def _mine(self) -> list[Series]:
         return [one for one in self.entrance.series if one.has(**self.journey.entrance)]
@@ -201,10 +210,13 @@ def _unexplained(terms: Mapping[str, float]) -> str:
 
 
 def _last_rise(seen: Sequence[tuple[float, float]], excused: int) -> Interval | None:
-    """Between which two readings the count rose last, but for so many at the end."""
+    """Between which two readings the count rose last, but for so many at the end.
+
+    What rose up to the last reading may have gone on after it.
+    """
     for (earlier, before), (later, after) in reversed(list(pairwise(seen))):
         if after > before:
             excused -= round(after - before)
             if excused < 0:
-                return Interval(earlier, later)
+                return Interval(earlier, inf if later == seen[-1][0] else later)
     return None
