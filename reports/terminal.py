@@ -33,6 +33,9 @@ def show(report: Report, file: TextIO, *, where: str, width: int | None = None) 
     if report.findings:
         console.print(_table(report))
     console.print(_overall(report))
+    for proof in report.witness:
+        if not proof.shown:
+            console.print(Text(f"{say(f'witness.{proof.name}')}: {shown(proof.why)}"))
     console.print(Text(exit_meaning(report)))
     path = say("labelled", label=say("terminal.report"), value=shown(where))
     console.print(Text(path), soft_wrap=True)

@@ -41,7 +41,7 @@ def recovery(name: str, ground: Ground) -> Judged:
 def availability(name: str, ground: Ground) -> Judged:
     """Bad requests ÷ rate, of the journey that suffered most, from the fault to the end."""
     limit = _limit(name, ground)
-    window = Window(ground.timeline.began_ns, ground.timeline.stop_ns)
+    window = Window(ground.before.end_ns, ground.timeline.stop_ns)  # with what the fault cut off
     lost = {}
     for journey in ground.journeys.values():
         mine = ground.samples(window, journey.name)
@@ -100,7 +100,7 @@ def success(name: str, ground: Ground) -> Judged:
     """Failures of transfers at 95 % confidence, before and after: never pooled."""
     objective = ground.record.plan["objectives"][name]
     observations, verdicts, words = [], [], []
-    for phase, window in (("before", ground.timeline.before), ("after", ground.timeline.after)):
+    for phase, window in (("before", ground.before), ("after", ground.timeline.after)):
         mine = ground.samples(window, objective["journey"])
         failed = sum(one.outcome != "ok" for one in mine)
         verdicts.append(below(failed, len(mine), float(objective["limit"])))

@@ -76,10 +76,24 @@ class Ground:
             if window.holds(one.scheduled_ns) and journey in ("", one.journey)
         ]
 
+    @cached_property
+    def before(self) -> Window:
+        """The steady state before the fault, up to the first request that was open when it came.
+
+        A request that the fault cut off says nothing of the time before; nor do those sent after it.
+        """
+        whole = self.timeline.before
+        open_then = [
+            one.scheduled_ns
+            for one in self.record.samples
+            if one.scheduled_ns < whole.end_ns <= one.done_ns
+        ]
+        return Window(whole.start_ns, min(open_then, default=whole.end_ns))
+
     def phases(self) -> list[tuple[str, Window]]:
         """The stretches in which customers are to be served well: before, recovered, after."""
         hold, when = self.timeline.hold, self.timeline
-        phases = [("before", when.before)]
+        phases = [("before", self.before)]
         seconds = self.recovery.seconds
         if self.recovery.recovered and isinstance(seconds, Interval):
             start = min(hold.start_ns + round(seconds.high * SECOND), hold.end_ns)

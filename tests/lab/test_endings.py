@@ -1,0 +1,167 @@
+"""However a run ends, the fault is gone or named, and what was seen can be judged."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.clock import until
+from tests.lab.conftest import ROOT, holdfast, shortened
+
+SHORT = {"before": "10s", "after": "10s", "objectives": ["recovery", "availability", "money"]}
+
+
+def toxics(lab: dict[str, Any]) -> list[str]:
+    """Every toxic there is, and every proxy that is disabled."""
+    with urllib.request.urlopen(lab["toxiproxy"][0]["url"] + "/proxies", timeout=5) as answer:
+        proxies = json.load(answer)
+    found = [toxic["name"] for one in proxies.values() for toxic in one["toxics"]]
+    return found + [f"{one['name']} is disabled" for one in proxies.values() if not one["enabled"]]
+
+
+@contextmanager
+def started(path: Path, lab_folder: Path, runs: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own; killed at the end if it is still there."""
+    command = [str(Path(sys.executable).parent / "holdfast"), "run", str(path), "--runs", str(runs)]
+    process = subprocess.Popen(
+        command, cwd=lab_folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def the_run(runs: Path) -> Path:
+    """The folder of the only run."""
+    (folder,) = runs.glob("*/*/")
+    return folder
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_mid_hold_heals_and_exits_with_4(
+    number: signal.Signals, lab: dict[str, Any], lab_folder: Path, tmp_path: Path
+) -> None:
+    """A second signal, while the first one heals, changes nothing."""
+    path = shortened("slow-gateway", tmp_path, **SHORT)
+    with started(path, lab_folder, tmp_path / "runs") as process:
+        assert until(lambda: bool(toxics(lab)), seconds=60)
+        process.send_signal(number)
+        assert until(lambda: not toxics(lab), seconds=5)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 4, output
+    folder = the_run(tmp_path / "runs")
+    findings = json.loads((folder / "findings.json").read_text())
+    assert {one["verdict"] for one in findings} == {"unknown"}
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.lab
+def test_a_killed_run_is_undone_from_another_process(
+    lab: dict[str, Any], lab_folder: Path, tmp_path: Path
+) -> None:
+    """The undo was on disk before the fault, so nobody has to remember it."""
+    path = shortened("dead-gateway", tmp_path, **SHORT)
+    with started(path, lab_folder, tmp_path / "runs") as process:
+        assert until(lambda: len(toxics(lab)) == 2, seconds=60)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=10)
+    assert "pix-primary is disabled" in toxics(lab)
+    folder = the_run(tmp_path / "runs")
+    undone = holdfast("undo", str(folder), folder=lab_folder)
+    assert (undone.returncode, toxics(lab)) == (0, [])
+    assert "1 undone, nothing is left" in undone.stdout
+    again = holdfast("undo", str(folder), folder=lab_folder)
+    assert (again.returncode, again.stdout) == (0, "nothing was left to undo\n")
+
+
+@pytest.mark.lab
+def test_toxiproxy_that_hangs_in_mid_hold_is_a_fault_that_may_remain(
+    lab: dict[str, Any], lab_folder: Path, tmp_path: Path
+) -> None:
+    """What could not be undone is said with exit code 5, and can be undone later."""
+    path = shortened("slow-gateway", tmp_path, **SHORT)
+    pid = piece("toxiproxy", lab_folder)
+    with started(path, lab_folder, tmp_path / "runs") as process:
+        assert until(lambda: bool(toxics(lab)), seconds=60)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=150)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert process.returncode == 5, output
+    assert holdfast("undo", str(the_run(tmp_path / "runs")), folder=lab_folder).returncode == 0
+    assert toxics(lab) == []
+
+
+@pytest.mark.lab
+def test_prometheus_that_hangs_in_mid_run_makes_it_unknown(
+    lab: dict[str, Any], lab_folder: Path, tmp_path: Path
+) -> None:
+    """No second source is no pass; the fault is healed and the folder is complete."""
+    path = shortened("kill-wallet-pods", tmp_path, at_least="20s", **SHORT)
+    pid = piece("prometheus", lab_folder)
+    with started(path, lab_folder, tmp_path / "runs") as process:
+        assert until(lambda: any((tmp_path / "runs").glob("*/*/samples/*.csv")), seconds=30)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            output, _ = process.communicate(timeout=200)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert process.returncode == 3, output
+    assert toxics(lab) == []
+    assert (the_run(tmp_path / "runs") / "report.html").is_file()
+
+
+def piece(name: str, lab_folder: Path) -> int:
+    """The process of one of the lab's pieces."""
+    status = subprocess.run(
+        [sys.executable, "-m", "lab", "status", "--json"],
+        cwd=lab_folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return next(
+        int(one["pid"]) for one in _pieces(json.loads(status.stdout)) if one["name"] == name
+    )
+
+
+def _pieces(status: Any) -> list[dict[str, Any]]:
+    return list(status["pieces"] if isinstance(status, dict) else status)
+
+
+@pytest.mark.lab
+def test_chaos_toolkit_runs_the_experiments_by_itself(
+    lab: dict[str, Any], lab_folder: Path, tmp_path: Path
+) -> None:
+    """Such a run injects and heals, and gives no verdict."""
+    path = shortened("kill-wallet-pods", tmp_path, at_least="20s")
+    chaos = str(Path(sys.executable).parent / "chaos")
+    ran = subprocess.run(
+        [chaos, "--no-version-check", "run", "--rollback-strategy", "always", str(path)],
+        cwd=lab_folder,
+        capture_output=True,
+        timeout=200,
+        check=False,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    journal = json.loads((lab_folder / "journal.json").read_text())
+    statuses = [one["status"] for one in journal["run"] + journal["rollbacks"]]
+    assert statuses == ["succeeded"] * 4
+    assert journal["steady_states"]["before"]["steady_state_met"] is True
+    assert toxics(lab) == []
