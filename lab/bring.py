@@ -4,8 +4,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,24 +45,51 @@ class _Running:
 def bring(jobs: Sequence[Job], cache: Cache, slots: int, progress: Progress) -> None:
     """Do the jobs, at most `slots` at a time; the caller holds the cache's lock.
 
+    SIGINT and SIGTERM end it as they would have, after the commands were stopped.
+
     Raises:
         LabError: one failed. The others are stopped, and nothing of any of them is left.
     """
     waiting = list(jobs)
     running: list[_Running] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < slots:
-                running.append(_start(waiting.pop(0), cache, progress))
-            for each in [each for each in running if each.popen.poll() is not None]:
-                _finish(each, cache, progress)
-                running.remove(each)
+    with _signals() as received:
+        try:
+            while waiting or running:
+                while waiting and len(running) < slots:
+                    running.append(_start(waiting.pop(0), cache, progress))
+                time.sleep(_EVERY)
+                _leave_if(received)
+                for each in [each for each in running if each.popen.poll() is not None]:
+                    _finish(each, cache, progress)
+                    running.remove(each)
+                for each in running:
+                    progress.goes_on(each.job.what)
+        finally:
             for each in running:
-                progress.goes_on(each.job.what)
-            time.sleep(_EVERY)
+                _stop(each)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM: acted on at one place, so that no command is lost sight of."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda got, _: received.append(got)) for each in numbers}
+    try:
+        yield received
     finally:
-        for each in running:
-            _stop(each)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _leave_if(received: list[int]) -> None:
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
+    if received:
+        raise SystemExit(128 + received[0])
 
 
 def _start(job: Job, cache: Cache, progress: Progress) -> _Running:

@@ -5,15 +5,11 @@ modules that go.mod and go.sum pin, or, for PostgreSQL and for Go itself, a whee
 pinned.
 """
 
-import contextlib
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from lab import golang, wheels
 from lab.bring import Job, bring
@@ -210,28 +206,11 @@ def wanted_go() -> Wanted:
     return Wanted(go, wheels.GO)
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends what is being built, too, and leaves nothing half-done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def programs() -> Programs:
     """Every program that the lab needs, found, or else built and downloaded, which takes minutes.
 
     Raises:
         LabError: one can neither be found nor brought.
     """
-    with Progress() as progress, _terminable():
+    with Progress() as progress:
         return Sources(Cache.of_user(), progress).obtain(wanted_programs(), wanted_go())

@@ -268,7 +268,12 @@ def test_jobs_run_at_a_time_as_memory_allows(cache: Cache, tmp_path: Path) -> No
     assert left_in(cache) == {"a", "b"}
 
 
-def test_sigterm_ends_the_build_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)]
+)
+def test_a_signal_ends_the_build_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     pid = tmp_path / "pid"
     path = tmp_path / "bin"
     fake_go(path, f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 600")
@@ -284,9 +289,9 @@ def test_sigterm_ends_the_build_and_leaves_nothing(tmp_path: Path) -> None:
         text=True,
     )
     wait_for(pid.exists)
-    asked.send_signal(signal.SIGTERM)
+    asked.send_signal(number)
     _, said = asked.communicate(timeout=10)
-    assert asked.returncode == 128 + signal.SIGTERM
+    assert asked.returncode == code
     assert said.startswith(f"build holdfast-lab {golang.KUBERNETES_VERSION}")
     assert left_in(Cache(tmp_path / ".cache/holdfast/bin")) == set()
     assert not is_running(int(pid.read_text()))
