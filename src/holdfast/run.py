@@ -28,7 +28,7 @@ from holdfast.verdict import Verdict
 
 type Tell = Callable[[str, float], None]
 
-SETTLE_S = 60.0  # how long unknown transfers may take to reach a final state
+SETTLE_S = 30.0  # how long unknown transfers may take to reach a final state
 _LOOK_PODS_S = 1.0
 _LOOK_FAULT_S = 5.0
 _SCRAPE_S = 15.0  # where the environment's `periods:` do not name `scrape`

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from holdfast.clock import until
-from tests.lab.conftest import ROOT, holdfast, shortened
+from tests.lab.conftest import holdfast, lab_command, shortened
 
 SHORT = {"before": "10s", "after": "10s", "objectives": ["recovery", "availability", "money"]}
 

@@ -80,7 +80,7 @@ class Ground:
     def before(self) -> Window:
         """The steady state before the fault, up to the first request that was open when it came.
 
-        A request that the fault cut off says nothing of the time before; nor do those sent after it.
+        What the fault cut off says nothing of the time before; nor do requests sent after that.
         """
         whole = self.timeline.before
         open_then = [
