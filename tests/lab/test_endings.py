@@ -127,21 +127,8 @@ def test_prometheus_that_hangs_in_mid_run_makes_it_unknown(
 
 def piece(name: str, lab_folder: Path) -> int:
     """The process of one of the lab's pieces."""
-    status = subprocess.run(
-        [sys.executable, "-m", "lab", "status", "--json"],
-        cwd=lab_folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    return next(
-        int(one["pid"]) for one in _pieces(json.loads(status.stdout)) if one["name"] == name
-    )
-
-
-def _pieces(status: Any) -> list[dict[str, Any]]:
-    return list(status["pieces"] if isinstance(status, dict) else status)
+    pieces = json.loads(lab_command("status", "--json", folder=lab_folder).stdout)
+    return next(int(one["pid"]) for one in pieces if one["name"] == name)
 
 
 @pytest.mark.lab
