@@ -32,8 +32,11 @@ def wait(
     left = seconds(at_most) - (now_ns() - began) / SECOND
     for now in ticks(left, every=_LOOK_EVERY_S):
         samples += [one for one in tail.read() if one.scheduled_ns >= began]
-        lasting = lasting or first_lasting_window(samples, journeys, began, stable, now)
-        if lasting and now - began >= seconds(at_least) * SECOND:
+        if now - began < seconds(at_least) * SECOND:
+            continue
+        # asked anew each time: a window that lasted counts only as long as no outage followed it
+        lasting = first_lasting_window(samples, journeys, began, stable, now)
+        if lasting:
             break
     held = (now_ns() - began) / SECOND
     why = "customers had recovered" if lasting else f"the limit of {at_most} was reached"
