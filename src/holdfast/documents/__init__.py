@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
 )
 
 from holdfast.documents.strict_yaml import read_yaml
@@ -51,8 +52,13 @@ def _with_unit(parse: Callable[[object], float]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-Duration = Annotated[float, _with_unit(seconds)]
-Rate = Annotated[float, _with_unit(per_second)]
+def _written(pattern: str, example: str) -> WithJsonSchema:
+    """What the published schema says of a number with a unit: it is written as text."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Duration = Annotated[float, _with_unit(seconds), _written(r"^\d+(\.\d+)?(ms|s|m|h)$", "60s")]
+Rate = Annotated[float, _with_unit(per_second), _written(r"^\d+(\.\d+)?/s$", "60/s")]
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
 
