@@ -38,6 +38,7 @@ verify-all: setup ## The long matrix: every defect against every experiment
 	$(RUN)python benchmarks/verify_all.py
 
 demo: lab-up ## Three experiments on the lab: kill pods, drop a zone, slow the PIX gateway
+	@$(RUN)python -m lab --lab $(LAB) defect none
 	@worst=0; for one in kill-wallet-pods drop-zone slow-gateway; do \
 	    code=0; $(RUN)holdfast run experiments/$$one.yaml || code=$$?; \
 	    [ $$code -eq 0 ] || worst=$$code; \

@@ -15,7 +15,7 @@ FOLDERS = ("actions", "experiments", "probes", "reports")
 ROWS = {
     0: {"model", "verdict", "errors", "clock", "signals"},
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents"},
-    2: {"measure", "heal", "guard", "customers", "context", "experiment"},
+    2: {"measure", "heal", "guard", "customers", "context", "experiment", "rights"},
     3: {"actions", "probes", "load"},
     4: {"plan", "run", "collect", "judge", "reports"},
     5: {"pipeline"},

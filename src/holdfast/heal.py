@@ -5,6 +5,7 @@ state that a crash can leave: before the fault, in the middle of it, after its u
 run set is taken away; where somebody else has changed it since, that is said and left alone.
 """
 
+import contextlib
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -141,16 +142,16 @@ def undo_all(run: Run, environment: Environment, *, retry_s: float = RETRY_S) ->
     heals = pending(run)[::-1]
     if not heals:
         return []
-    run.append(_EVENTS, {"event": "undo_began"})
+    _say(run, {"event": "undo_began"})
     systems, give_up = open_systems(environment), deadline(retry_s)
     outcomes = [_undo(run, heal, systems, give_up) for heal in heals]
     failures = [one for one in outcomes if one]
     if failures:
         why = "; ".join(str(one) for one in failures)
         ids = [one.heal.id for one in failures]
-        run.append(_EVENTS, {"event": "undo_failed", "heals": ids, "why": why})
+        _say(run, {"event": "undo_failed", "heals": ids, "why": why})
     else:
-        run.append(_EVENTS, {"event": "undo_verified"})
+        _say(run, {"event": "undo_verified"})
     return failures
 
 
@@ -169,6 +170,12 @@ def _undo(run: Run, heal: Heal, systems: Systems, give_up_ns: int) -> Failure | 
         except Exception as error:  # noqa: BLE001  # a surprise in one undo must not stop the others
             return Failure(heal, _remains(heal, error))
         return None
+
+
+def _say(run: Run, event: dict[str, Any]) -> None:
+    """A disk that is full must not keep anybody from healing."""
+    with contextlib.suppress(OSError):
+        run.append(_EVENTS, event)
 
 
 def _remains(heal: Heal, error: Exception) -> HoldfastError:

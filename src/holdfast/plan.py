@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from holdfast import __version__, experiment
+from holdfast import __version__, experiment, rights
 from holdfast.cluster import Cluster
 from holdfast.context import packaged
 from holdfast.documents import (
@@ -101,6 +101,7 @@ def make(path: Path, environment_path: Path) -> Plan:
     """
     plan = read(path, environment_path)
     systems = ask(plan.environment)
+    rights.check(plan.environment, [one.provider.module for one in plan.experiment.faults()])
     targets = resolve(plan)
     return Plan(plan.experiment, plan.environment, plan.journeys, plan.objectives, targets, systems)
 
@@ -156,6 +157,11 @@ def _kubernetes(environment: Environment) -> str:
             "Point the kubeconfig at the right cluster, or correct `kubernetes.cluster_uid`",
         )
     return cluster.version()
+
+
+def _all_rights(environment: Environment) -> str:
+    rights.check(environment, ["holdfast.actions.zones", "holdfast.actions.pods"])
+    return "every action, and its undo"
 
 
 def _answers(url: str, what: str) -> str:
@@ -267,9 +273,11 @@ def _check_objectives(plan: Plan) -> None:
 
 
 def problems(environment: Environment) -> dict[str, HoldfastError | str]:
-    """Each system's version or what is wrong with it, for `holdfast doctor`."""
+    """Each system's version, and the rights, or what is wrong with them, for `holdfast doctor`."""
     found: dict[str, HoldfastError | str] = {}
-    for name, question in questions(environment).items():
+    asked = questions(environment)
+    asked["rights"] = lambda: _all_rights(environment)
+    for name, question in asked.items():
         try:
             found[name] = question()
         except HoldfastError as error:

@@ -136,6 +136,8 @@ def run(plan: Plan, root: Path, tell: Tell) -> Outcome:
             outcome.aborted = f"{signals.caught or 'SIGINT'} was received"
         except HoldfastError as error:
             outcome.aborted = str(error)
+        except Exception as error:  # noqa: BLE001  # a defect of ours must not leave a fault behind
+            outcome.aborted = f"a defect in holdfast: {error!r}"
         finally:
             signals.hold_off()
             outcome.remains = _heal(here)
@@ -153,11 +155,11 @@ def _phases(
     _watch_customers(plan, here, load, extension.before)
     _phase(here, "fault")
     tell("fault: held until customers recover", plan.hold_s()[1])
-    status = _chaos_toolkit(plan, here, signals)
+    journal = _chaos_toolkit(plan, here, signals)
     signals.hold_off()
     remains = _heal(here)
     if remains or not here.faults():
-        why = "; ".join(remains) or f"no fault took effect ({status})"
+        why = "; ".join(remains) or _why_no_fault(journal)
         here.run.append("events.jsonl", {"event": "ended_early", "why": why})
     signals.rearm()
     if remains or not here.faults():
@@ -205,8 +207,18 @@ def _decided(plan: Plan, here: Context, since_ns: int) -> bool:
     return below(failed, len(mine), objective.limit) is not Verdict.UNKNOWN
 
 
-def _chaos_toolkit(plan: Plan, here: Context, signals: Signals) -> str:
-    """Run hypothesis, method and rollbacks; answer with the journal's status."""
+def _why_no_fault(journal: Any) -> str:
+    """What Chaos Toolkit's journal says of a method that broke nothing."""
+    steady = (journal.get("steady_states") or {}).get("before") or {}
+    if not steady.get("steady_state_met"):
+        return "no fault took effect: customers were not served well before it"
+    failed = [one for one in journal.get("run", []) if one.get("status") == "failed"]
+    reasons = [str(one["exception"][-1]).strip() for one in failed if one.get("exception")]
+    return f"no fault took effect: {'; '.join(reasons) or journal.get('status', 'unknown')}"
+
+
+def _chaos_toolkit(plan: Plan, here: Context, signals: Signals) -> Any:
+    """Run hypothesis, method and rollbacks; answer with the journal."""
     from chaoslib.experiment import run_experiment
     from chaoslib.run import RunEventHandler
 
@@ -224,12 +236,11 @@ def _chaos_toolkit(plan: Plan, here: Context, signals: Signals) -> str:
     logging.getLogger("chaostoolkit").propagate = False
     document = copy.deepcopy(dict(plan.experiment.document))
     document["configuration"] = {KEY: str(here.run.folder.resolve())}
-    journal = run_experiment(
+    return run_experiment(
         document,
         settings={"runtime": {"rollbacks": {"strategy": "always"}}},
         event_handlers=[Phases()],
     )
-    return str(journal.get("status", "unknown"))
 
 
 def _heal(here: Context) -> list[str]:

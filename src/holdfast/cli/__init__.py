@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 
 import click
 
@@ -73,3 +74,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception:  # noqa: BLE001  # exit code 1 would say that a promise is broken
+        traceback.print_exc()
+        click.echo("error: this is a defect in holdfast; nothing is known", err=True)
+        sys.exit(3)

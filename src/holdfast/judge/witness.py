@@ -137,7 +137,8 @@ def _pods_struck(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
 
 
 def _lasting(record: Record, timeline: Timeline) -> Proof:
-    looks = [one for one in record.readbacks if int(one["looked_ns"]) <= timeline.undo_ns]
+    # a look that ended after the undo began may have seen the undo
+    looks = [one for one in record.readbacks if int(one["mono_ns"]) <= timeline.undo_ns]
     if not looks:
         return Proof("lasting", None, "the fault was never read back")
     wrong = [one for one in looks if one.get("in_place") is False]
