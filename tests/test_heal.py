@@ -294,6 +294,16 @@ def test_a_system_that_comes_back_is_healed(
     assert toxiproxy.toxics(PROXY) == []
 
 
+def test_a_run_folder_that_cannot_be_written_does_not_stop_the_undo(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    here = make_here(toxiproxies=[toxiproxy.url])
+    Toxiproxy(toxiproxy.url).add_toxic(PROXY, slow(here, toxiproxy.url))
+    here.run.path("events.jsonl").mkdir()
+    assert heal.undo_all(here.run, here.environment) == []
+    assert toxiproxy.toxics(PROXY) == []
+
+
 def test_a_record_that_is_not_on_the_list_is_said_and_left(
     make_here: Callable[..., Context],
 ) -> None:
