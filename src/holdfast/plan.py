@@ -22,9 +22,9 @@ from holdfast.documents import (
 )
 from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
 from holdfast.experiment import Experiment
+from holdfast.heal import open_systems
 from holdfast.measure import needed
 from holdfast.prometheus import Prometheus
-from holdfast.toxiproxy import Toxiproxy
 
 MARGIN_S = 5.0  # a hold outlasts promise + stable + longest limit by this much
 HOLD_MIN_S = 60.0  # a held fault is never shorter: a slower mechanism might still react
@@ -87,9 +87,9 @@ def read(path: Path, environment_path: Path) -> Plan:
         _chosen(extension.load, journeys, f"{path}: load", "journeys.yaml"),
         _chosen(extension.objectives, objectives, f"{path}: objectives", "objectives.yaml"),
     )
+    _check_objectives(plan)
     _check_hold(plan)
     _check_windows(plan)
-    _check_objectives(plan)
     return plan
 
 
@@ -121,9 +121,8 @@ def questions(environment: Environment) -> dict[str, Callable[[], str]]:
         "prometheus": lambda: Prometheus(environment.prometheus.url).version(),
         "entrance": lambda: _answers(environment.customers.url, "the customers' entrance"),
     }
-    for number, one in enumerate(environment.toxiproxy, 1):
-        name = "toxiproxy" if len(environment.toxiproxy) == 1 else f"toxiproxy {number}"
-        asked[name] = lambda url=one.url: Toxiproxy(url).version()  # type: ignore[misc]
+    for url, toxiproxy in open_systems(environment).toxiproxies.items():
+        asked[f"toxiproxy {url}"] = toxiproxy.version
     if environment.ledger:
         settlements = environment.ledger.settlements
         asked["settlements"] = lambda: _answers(settlements, "the bank side's record")
@@ -195,7 +194,8 @@ def _check_hold(plan: Plan) -> None:
     place = f"{plan.experiment.path}: method: {plan.experiment.wait().name}"
     at_least, at_most = _durations(plan, place)
     extension = plan.experiment.extension
-    promise = plan.objectives["recovery"].limit if "recovery" in plan.objectives else HOLD_MIN_S
+    promises = [one.limit for one in plan.objectives.values() if one.kind == "recovery"]
+    promise = max(promises, default=HOLD_MIN_S)
     needs = promise + extension.stable + max(j.limit for j in plan.journeys.values()) + MARGIN_S
     if at_most < needs:
         raise InvalidInput(
@@ -235,34 +235,47 @@ def _check_windows(plan: Plan) -> None:
                 f" requests; a window needs {WINDOW_MIN} to exclude 1 % bad",
                 f"Write {WINDOW_MIN / rate + 0.05:.1f}s or more",
             )
-    if (success := plan.objectives.get("success")) is None:
-        return
-    rate, requests_needed = extension.load[success.journey], needed(success.limit, 0)
+    for success in plan.objectives.values():
+        if success.kind == "success":
+            _check_phases(plan, success)
+
+
+def _check_phases(plan: Plan, success: ObjectiveFile) -> None:
+    """Could the phases, grown to their bound, ever decide this objective?"""
+    extension, many = plan.experiment.extension, needed(success.limit, 0)
+    rate = extension.load[success.journey]
     for phase, length in (("before", extension.before), ("after", extension.after)):
-        if rate * length * GROWTH < requests_needed:
+        if rate * length * GROWTH < many:
             raise InvalidInput(
                 f"{plan.experiment.path}: {phase}",
                 f"{length:g} s of {success.journey} at {rate:g}/s can never decide `success`,"
-                f" which needs {requests_needed} requests without a failure",
-                f"Write {requests_needed / rate + 0.5:.0f}s or more",
+                f" which needs {many} requests without a failure",
+                f"Write {many / rate + 0.5:.0f}s or more",
             )
 
 
 def _check_objectives(plan: Plan) -> None:
     for name, objective in plan.objectives.items():
+        if objective.kind in ("latency", "success") and not objective.journey:
+            raise InvalidInput(
+                f"objectives.yaml: {name}",
+                f"a {objective.kind} needs its journey",
+                "Add `journey:`",
+            )
         if objective.journey and objective.journey not in plan.journeys:
             raise InvalidInput(
                 f"{plan.experiment.path}: objectives: {name}",
                 f"it is about {objective.journey}, which is not in the load",
                 f"Add {objective.journey} to `load:`, or leave the objective out",
             )
-    if "money" in plan.objectives and plan.environment.ledger is None:
+    kinds = {one.kind for one in plan.objectives.values()}
+    if "money" in kinds and plan.environment.ledger is None:
         raise InvalidInput(
             f"{plan.experiment.path}: objectives: money",
             "the environment has no `ledger:`, so no transfer can be followed",
             "Add it, or leave the objective out",
         )
-    if "failover" in plan.objectives:
+    if "failover" in kinds:
         proxy = next(plan.experiment.faults()).provider.arguments.get("proxy")
         if proxy not in plan.environment.breakers:
             raise InvalidInput(

@@ -195,16 +195,14 @@ def _watch_customers(plan: Plan, here: Context, load: customers.Customers, lengt
 
 
 def _decided(plan: Plan, here: Context, since_ns: int) -> bool:
-    objective = plan.objectives.get("success")
-    if objective is None:
-        return True
-    mine = [
-        one
-        for one in customers.recent(here.run, since_ns)
-        if one.journey == objective.journey and one.scheduled_ns >= since_ns
-    ]
-    failed = sum(one.outcome != "ok" for one in mine)
-    return below(failed, len(mine), objective.limit) is not Verdict.UNKNOWN
+    sent = [one for one in customers.recent(here.run, since_ns) if one.scheduled_ns >= since_ns]
+    for objective in plan.objectives.values():
+        mine = [one for one in sent if one.journey == objective.journey]
+        failed = sum(one.outcome != "ok" for one in mine)
+        verdict = below(failed, len(mine), objective.limit)
+        if objective.kind == "success" and verdict is Verdict.UNKNOWN:
+            return False
+    return True
 
 
 def _why_no_fault(journal: Any) -> str:

@@ -7,7 +7,7 @@ unit; and when it is not the YAML that `strict_yaml` accepts.
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -205,8 +205,9 @@ class JourneyFile(_Strict):
 
 
 class ObjectiveFile(_Strict):
-    """A promised number, with its unit and its source."""
+    """A promised number, with its unit and its source; `kind` says how it is judged."""
 
+    kind: Literal["recovery", "availability", "latency", "success", "failover", "restart", "money"]
     promise: str
     limit: float
     unit: str
@@ -250,8 +251,11 @@ def checked[T: BaseModel](
 
 
 def read_environment(path: Path) -> Environment:
-    """The environment file."""
-    return checked(Environment, read_yaml(path), str(path))
+    """The environment file; a relative `kubeconfig:` lies beside it."""
+    environment = checked(Environment, read_yaml(path), str(path))
+    kubeconfig = (path.parent / environment.kubernetes.kubeconfig).resolve()
+    kubernetes = environment.kubernetes.model_copy(update={"kubeconfig": str(kubeconfig)})
+    return environment.model_copy(update={"kubernetes": kubernetes})
 
 
 def read_journeys(path: Path) -> Mapping[str, JourneyFile]:

@@ -18,8 +18,7 @@ __all__ = ["Judgement", "judge"]
 _HOW = {
     "recovery": customers.recovery,
     "availability": customers.availability,
-    "balance-latency": customers.latency,
-    "pix-latency": customers.latency,
+    "latency": customers.latency,
     "success": customers.success,
     "failover": platform.failover,
     "restart": platform.restart,
@@ -54,7 +53,8 @@ def judge(record: Record) -> Judgement:
 
 def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:
     """Judge one objective, then hold it against the reasons why nothing can be known."""
-    judged = _HOW[name](name, ground)
+    kind = str(ground.record.plan["objectives"][name]["kind"])
+    judged = _HOW[kind](name, ground)
     missing = [proof for proof in proofs if proof.shown is not True]
     if missing:
         return judged.unknown(f"the fault was not shown ({', '.join(one.name for one in missing)})")

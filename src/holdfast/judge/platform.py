@@ -21,12 +21,12 @@ def restart(name: str, ground: Ground) -> Judged:
     if when.fault is None:
         return finding(name, ground, Verdict.UNKNOWN, "no fault took effect")
     looks = list(_looks(ground))
-    before = [ready for looked, _, ready in looks if looked < when.began_ns]
+    before = _ready_before(ground)
     during = [one for one in looks if one[0] >= when.began_ns]
     if not before or not during:
         why = "the pods were not seen before and after the fault"
         return finding(name, ground, Verdict.UNKNOWN, why)
-    value, why = _restored(before[-1], during, when.began_ns)
+    value, why = _restored(before, during, when.began_ns)
     observed = Observation(
         "replicas-restored", value, "s", "Kubernetes, pods seen every second", samples=len(looks)
     )
@@ -55,10 +55,10 @@ def failover(name: str, ground: Ground) -> Judged:
         for one in state
         if one.has(gateway=gateway) and "pod" in one.labels and value_at(one, start_s) is not None
     }
-    if not pods:
-        return finding(
-            name, ground, Verdict.UNKNOWN, f"no replica reported its breaker of {gateway}"
-        )
+    ready = _ready_before(ground)
+    if not pods or len(pods) != ready:
+        why = f"{len(pods)} of {ready} replicas reported their breaker of {gateway}"
+        return finding(name, ground, Verdict.UNKNOWN, why)
     end_s = ground.timeline.wall_s(ground.timeline.undo_ns)
     changes = opened(seen, gateway, pods, start_s, end_s)
     judged = [
@@ -90,7 +90,7 @@ def _opened(name: str, ground: Ground, gateway_changes: tuple[str, list[Change]]
     if blind or never or last is None or floor is None:
         return Verdict.UNKNOWN, "; ".join(blind) or "its floor is not known", observed
     words = (
-        f"opened after {last.high:.2f} s; the earliest possible was {floor:.2f} s, and"
+        f"opened after {last.high:.2f} s; at the mean rate its floor is {floor:.2f} s, and"
         f" {factor:g} times that is promised"
     )
     if last.high <= factor * floor:
@@ -202,6 +202,12 @@ def _since_start(ground: Ground) -> list[Json]:
         for one in ground.record.settlements or ()
         if one["end_to_end_id"] in known or float(one["settled_at"]) >= start_s
     ]
+
+
+def _ready_before(ground: Ground) -> int | None:
+    """How many replicas were ready just before the fault; None when nobody looked."""
+    before = [ready for looked, _, ready in _looks(ground) if looked < ground.timeline.began_ns]
+    return before[-1] if before else None
 
 
 def _looks(ground: Ground) -> Iterator[tuple[int, int, int]]:
