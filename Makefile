@@ -7,7 +7,7 @@ UV = $$(./toolchain.sh uv)
 RUN = .venv/bin/
 CODE = actions probes reports experiments src lab tests benchmarks
 
-.PHONY: help setup format check test test-lab verify-all demo lab-up lab-down lab-status report build clean
+.PHONY: help setup format check test test-unit verify-all demo lab-up lab-down lab-status report build clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14

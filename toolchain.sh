@@ -9,7 +9,12 @@ good() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null;
 # On PATH first, then in the folders of interpreter managers (their shims on PATH mislead).
 candidates() {
     for name in python3.13 python3.12 python3.14 python3 python; do
-        command -v "$name" 2>/dev/null | grep -v /shims/ || true
+        IFS=:
+        for folder in $PATH; do
+            case "$folder" in */shims) continue ;; esac
+            if [ -x "$folder/$name" ]; then echo "$folder/$name"; fi
+        done
+        unset IFS
     done
     for root in "${PYENV_ROOT:-$HOME/.pyenv}/versions" "${ASDF_DATA_DIR:-$HOME/.asdf}/installs/python" \
         "${MISE_DATA_DIR:-$HOME/.local/share/mise}/installs/python" \
@@ -52,9 +57,10 @@ case "${1:-}" in
     python)
         found=$(find_python)
         if [ -z "$found" ]; then
-            echo "no Python >= 3.12 found; uv will install one" >&2
-            "$(find_uv)" python install 3.13 >&2
-            found=$("$(find_uv)" python find 3.13)
+            uv=$(find_uv)
+            echo "no Python >= 3.12 found: uv installs one" >&2
+            "$uv" python install 3.13 >&2
+            found=$("$uv" python find 3.13)
         fi
         echo "$found"
         ;;
