@@ -123,7 +123,9 @@ def _carried(ground: Ground, gateway: str, changes: list[Change]) -> _Part:
     start = ground.timeline.wall_s(ground.timeline.began_ns) + last.high
     start += float(settings["call_limit"]) + _UNDER_WAY_S
     window = start, ground.timeline.wall_s(ground.timeline.undo_ns)
-    carried = carried_by_backup(calls, gateway, backup, window)
+    pods = {one.pod for one in changes}  # one that was replaced before the fault says nothing
+    mine = [one for one in calls if one.labels.get("pod") in pods]
+    carried = carried_by_backup(mine, gateway, backup, window)
     observed = Observation(
         "carried-by-backup",
         carried.share,
