@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import machine
 from holdfast.clock import SECOND, now_ns
@@ -21,6 +20,7 @@ from lab.cache import Cache, discard
 from lab.programs import Sources, wanted_go, wanted_programs
 from lab.progress import Progress
 
+ROOT = Path(__file__).resolve().parent.parent
 GOAL_S = 20.0
 GOAL_GIB = 2.5
 GOAL_COLD_S = 900.0

@@ -1,4 +1,4 @@
-"""The machine that figures were measured on: `python benchmarks/machine.py` prints it in one line."""
+"""The machine that figures were measured on; `python benchmarks/machine.py` prints it in a line."""
 
 import os
 import platform

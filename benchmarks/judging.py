@@ -1,0 +1,132 @@
+"""How long it takes to judge a run of ten minutes with 100 requests a second, and how much memory.
+
+The run is synthetic: a healthy wallet whose primary gateway turned slow. Its folder is written as a
+real one is; a process of its own reads it and judges it. No goal was promised.
+"""
+
+import argparse
+import csv
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import machine
+from holdfast.clock import SECOND, now_ns
+from holdfast.judge import judge
+from holdfast.model import Json, Record, Sample
+from holdfast.store import LOAD_REPORT, SAMPLES, Run
+
+HOLD_S = 65.0
+
+
+def write(record: Record, root: Path) -> Run:
+    """The record as a run's folder holds it."""
+    run = Run.create(root, "synthetic")
+    run.write_json("plan.json", record.plan)
+    chained: dict[str, Sequence[Json]] = {
+        "events.jsonl": record.events,
+        "samples/pods.jsonl": record.pods,
+        "samples/readbacks.jsonl": record.readbacks,
+    }
+    for name, rows in chained.items():
+        for row in rows:
+            run.append(name, dict(row))
+    with run.path(SAMPLES).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Sample.__dataclass_fields__)
+        writer.writerows(astuple(one) for one in record.samples)
+    run.write_json(LOAD_REPORT, record.load)
+    for name, answer in record.series.items():
+        run.write_json(f"series/{name}.json", answer)
+    for name, those in (("transfers", record.transfers), ("settlements", record.settlements)):
+        text = "".join(json.dumps(row) + "\n" for row in those or ())
+        run.path(f"series/{name}.jsonl").write_text(text)
+    return run
+
+
+def child(folder: Path) -> None:
+    """Read and judge; print what it took as JSON."""
+    start = peak()
+    began = now_ns()
+    record = Run.open(folder).record()
+    read = now_ns()
+    judgement = judge(record)
+    done = now_ns()
+    found = {
+        "requests": len(record.samples),
+        "read_s": (read - began) / SECOND,
+        "judge_s": (done - read) / SECOND,
+        "start_mib": start,
+        "peak_mib": peak(),
+        "verdicts": {one.objective: str(one.verdict) for one in judgement.findings},
+    }
+    print(json.dumps(found))
+
+
+def peak() -> float:
+    """The most memory that this program ever had, in MiB; ru_maxrss would tell of its parent, too."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
+def measure(minutes: float) -> dict[str, Any]:
+    """Write the run, and judge it in a process of its own."""
+    from tests.judge_stories import OBJECTIVES, Story, told
+
+    rest = (minutes * 60 - HOLD_S) / 2
+    objectives = tuple(name for name in OBJECTIVES if name != "restart")
+    story = Story(
+        before=rest,
+        hold=HOLD_S,
+        after=rest,
+        sent=("pix", "balance"),
+        rate=50.0,
+        objectives=objectives,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = write(told(story), Path(folder))
+        command = [sys.executable, __file__, "--child", str(run.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"it could not be judged:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example:\n  uv run python benchmarks/judging.py --minutes 10",
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the run (default: 10)")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return
+    found = measure(options.minutes)
+    rows = [
+        ["requests", f"{found['requests']}"],
+        ["read the folder", f"{found['read_s']:.2f} s"],
+        ["judge", f"{found['judge_s']:.2f} s"],
+        ["memory before", f"{found['start_mib']:.0f} MiB"],
+        ["peak memory", f"{found['peak_mib']:.0f} MiB"],
+    ]
+    print(machine.table([f"a run of {options.minutes:g} min", ""], rows))
+    print("verdicts: " + ", ".join(f"{name} {said}" for name, said in found["verdicts"].items()))
+    print(machine.line())
+
+
+if __name__ == "__main__":
+    main()
