@@ -10,7 +10,7 @@ from rich.text import Text
 
 from holdfast.reports.outline import Row, exit_meaning, headline, rows, verdict_word
 from holdfast.reports.quantity import shown
-from holdfast.reports.record import Report
+from holdfast.reports.record import Proof, Report
 from holdfast.reports.words import say
 from holdfast.verdict import Verdict
 
@@ -32,10 +32,10 @@ def show(report: Report, file: TextIO, *, where: str, width: int | None = None) 
     console.print(Text(shown(report.title, 300), style="bold"))
     if report.findings:
         console.print(_table(report))
-    console.print(_overall(report))
     for proof in report.witness:
         if not proof.shown:
-            console.print(Text(f"{say(f'witness.{proof.name}')}: {shown(proof.why)}"))
+            console.print(_proof(proof))
+    console.print(_overall(report))
     console.print(Text(exit_meaning(report)))
     path = say("labelled", label=say("terminal.report"), value=shown(where))
     console.print(Text(path), soft_wrap=True)
@@ -60,6 +60,13 @@ def _measured(row: Row) -> Text:
         return Text(row.deciding)
     lines = [say("terminal.measure", value=one.value, label=one.label) for one in row.measures]
     return Text("\n".join(lines))
+
+
+def _proof(proof: Proof) -> Text:
+    """Why a proof of the fault is missing."""
+    mark = say("proof.none" if proof.shown is None else "proof.no")
+    what = say("labelled", label=f"{mark}: {say(f'witness.{proof.name}')}", value=shown(proof.why))
+    return Text(what)
 
 
 def _overall(report: Report) -> Text:

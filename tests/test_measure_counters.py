@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from holdfast.measure import (
     Series,
     bad_and_total,
-    first_change_after,
-    gaps,
     increase,
     parse,
     resets,
     value_at,
 )
-from holdfast.model import Interval
 from tests.stories import BALANCE, PIX, WALL, Customers, answer, counter, entrance, errors, frozen
 
 GOOD = (200, 201)
@@ -101,21 +98,6 @@ def test_a_series_that_is_scraped_rarely_is_stale_later() -> None:
     one = series(1.0, 2.0, 3.0, every=15)
     assert value_at(one, 30 + 52) == 3.0
     assert value_at(one, 30 + 53) is None
-
-
-def test_the_first_change_lies_between_two_samples() -> None:
-    one = series(1.0, 1.0, 1.0, 2.0, 5.0)
-    assert first_change_after(one, 0.0) == Interval(2.0, 3.0)
-    assert first_change_after(one, 3.0) == Interval(3.0, 4.0)
-    assert first_change_after(one, 4.0) is None
-    assert first_change_after(series(), 0.0) is None
-
-
-def test_the_longest_gap_counts_the_ends() -> None:
-    assert gaps(series(1.0, 1.0, 1.0), 0.0, 2.0) == 1.0
-    assert gaps(series(1.0, 1.0, 1.0), -4.0, 2.0) == 4.0
-    assert gaps(series(1.0, 1.0, 1.0), 0.0, 12.0) == 10.0
-    assert gaps(series(), 0.0, 12.0) == 12.0
 
 
 # ── counters ──────────────────────────────────────────────────────────────────────────────────────

@@ -71,9 +71,9 @@ def test_a_defect_is_switched_on_by_the_variable_that_the_wallet_reads() -> None
     assert spec["nodeSelector"] == {"topology.kubernetes.io/zone": None}
 
 
-def test_one_zone_binds_the_replicas_to_the_first_zone() -> None:
+def test_one_zone_binds_the_replicas_to_the_zone_that_drop_zone_drops() -> None:
     change = template(defects.patch(frozenset({"one-zone"}), SPREAD, "now"))
-    assert change["spec"]["nodeSelector"] == {"topology.kubernetes.io/zone": "sa-east-1a"}
+    assert change["spec"]["nodeSelector"] == {"topology.kubernetes.io/zone": "sa-east-1b"}
 
 
 def test_replicas_that_are_spread_stay_where_they_are() -> None:

@@ -64,6 +64,8 @@ def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:
         return judged.unknown(f"the run was aborted: {ground.timeline.aborted}")
     if ground.timeline.remains:
         return judged.unknown(f"the fault may remain: {ground.timeline.remains}")
+    if ground.timeline.ended_early:
+        return judged.unknown(f"the run ended early: {ground.timeline.ended_early}")
     return judged
 
 

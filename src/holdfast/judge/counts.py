@@ -6,7 +6,7 @@ A series that is absent, or that does not cover the window, is None and never ze
 from collections.abc import Callable, Mapping
 
 from holdfast.judge.timeline import Timeline
-from holdfast.measure import Series, increase, parse, scrapes
+from holdfast.measure import Series, increase, parse, scrapes, value_at
 from holdfast.model import Record, Window
 from holdfast.signals import DEFAULTS
 
@@ -64,16 +64,18 @@ class Counts:
         return labels
 
     def _rise(self, name: str, wanted: Callable[[Series], bool], window: Window) -> float | None:
-        """By how much the chosen counters rose together; None when none covers the window."""
+        """By how much the chosen counters rose together; None when one of them stops short."""
         every = self.series(name) or []
         seen = scrapes(every)
         start, end = self._timeline.wall_s(window.start_ns), self._timeline.wall_s(window.end_ns)
-        rises = [
-            increase(
+        total, found = 0.0, False
+        for one in every:
+            if not wanted(one):
+                continue
+            rise = increase(
                 one, start, end, seen[one.labels.get("job", ""), one.labels.get("instance", "")]
             )
-            for one in every
-            if wanted(one)
-        ]
-        known = [rise for rise in rises if rise is not None]
-        return sum(known) if known else None
+            if rise is None and value_at(one, start) is not None:
+                return None
+            total, found = total + (rise or 0.0), found or rise is not None
+        return total if found else None

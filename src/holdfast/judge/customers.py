@@ -44,12 +44,11 @@ def availability(name: str, ground: Ground) -> Judged:
     window = Window(ground.before.end_ns, ground.timeline.stop_ns)  # with what the fault cut off
     lost = {}
     for journey in ground.journeys.values():
-        mine = ground.samples(window, journey.name)
-        rate = float(ground.record.plan["extension"]["load"][journey.name])
-        if len(mine) < rate * window.seconds * 0.99 - 1:
-            why = f"only {len(mine)} requests of {journey.name} were recorded"
+        if why := ground.too_few(window, journey.name):
             return finding(name, ground, Verdict.UNKNOWN, why)
-        lost[journey.name] = sum(bad(one, journey) for one in mine) / rate
+        rate = float(ground.record.plan["extension"]["load"][journey.name])
+        missed = sum(bad(one, journey) for one in ground.samples(window, journey.name))
+        lost[journey.name] = missed / rate
     seconds = max(lost.values())
     spoiled = len({one.scheduled_ns // SECOND for one in _bad(ground, window)})
     observed = Observation(

@@ -1,14 +1,16 @@
 """What every promise is judged on: the run's samples by phase, the second source, the clock."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 
 from holdfast.clock import SECOND
 from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
 from holdfast.measure import Agreement, Entrance, Recovery, agree, recovery
-from holdfast.model import Finding, Interval, Journey, Observation, Record, Sample, Window
+from holdfast.model import Finding, Journey, Observation, Record, Sample, Window
 from holdfast.verdict import Verdict
 
 _LATE_MAX_MS = (
@@ -91,15 +93,38 @@ class Ground:
         return Window(whole.start_ns, min(open_then, default=whole.end_ns))
 
     def phases(self) -> list[tuple[str, Window]]:
-        """The stretches in which customers are to be served well: before, recovered, after."""
+        """The stretches in which customers are to be served well: before, recovered, after.
+
+        The second is empty when they did not recover, or nobody knows when.
+        """
         hold, when = self.timeline.hold, self.timeline
-        phases = [("before", self.before)]
-        seconds = self.recovery.seconds
-        if self.recovery.recovered and isinstance(seconds, Interval):
-            start = min(hold.start_ns + round(seconds.high * SECOND), hold.end_ns)
-            phases.append(("recovered", Window(start, hold.end_ns)))
-        phases.append(("after", when.after))
-        return phases
+        seconds = self.recovery.seconds if when.fault else None
+        start_ns = hold.end_ns
+        if seconds and self.recovery.recovered:
+            start_ns = min(hold.start_ns + round(seconds.high * SECOND), hold.end_ns)
+        recovered = Window(start_ns, hold.end_ns)
+        return [("before", self.before), ("recovered", recovered), ("after", when.after)]
+
+    def incomplete(self) -> str:
+        """Why there is not a record of every request that was sent; empty when there is."""
+        load = self.record.load
+        if load.get("ended") != "stop":
+            return f"the customers' process did not end well ({load.get('ended') or 'no account'})"
+        if load["open"]:
+            return f"the customers' process left {load['open']} requests open"
+        recorded = Counter(one.journey for one in self.record.samples)
+        for name, counts in load["journeys"].items():
+            if recorded[name] != counts["scheduled"]:
+                return f"{recorded[name]} of {counts['scheduled']} requests of {name} are recorded"
+        return ""
+
+    def too_few(self, window: Window, journey: str) -> str:
+        """Why too little of a journey's planned load is recorded; empty when it is all there."""
+        mine = len(self.samples(window, journey))
+        planned = float(self.record.plan["extension"]["load"][journey]) * window.seconds
+        return (
+            f"only {mine} requests of {journey} were recorded" if mine < planned * 0.99 - 1 else ""
+        )
 
     def distrust(self) -> str:
         """Why customers' times or counts cannot be believed; empty when they can."""
@@ -108,24 +133,23 @@ class Ground:
                 f"the wall clock moved by {self.timeline.drift_s:.3f} s during the run, so the"
                 " second source cannot be aligned"
             )
-        return self._late() or self._disagreement()
+        return self.incomplete() or self._late() or self._disagreement()
 
     def _late(self) -> str:
         """Was the load generator itself the reason for what it measured?"""
         load = self.record.load
-        if not load or load["ended"] not in ("stop", ""):
-            return f"the customers' process did not end well ({load.get('ended', 'no account')})"
-        if load["no_socket_left"] or load["open"]:
-            return "the customers' process ran out of sockets, or left requests open"
+        if load["no_socket_left"]:
+            return "the customers' process ran out of sockets"
         p99 = load["lateness_ms"]["p99"]
-        if p99 is None or p99 > _LATE_MAX_MS:
+        if p99 is None or not p99 <= _LATE_MAX_MS:
             return f"the load generator was late: p99 {p99} ms"
         if load["late_over_50ms_count"] > len(load["late_over_50ms"]):
             return f"the load generator was late {load['late_over_50ms_count']} times"
         edges = [self.timeline.began_ns, self.timeline.undo_ns]
         if self.timeline.fault:
             ends = [one.end for one in self.recovery.outages]
-            edges += [round(bound) for end in ends for bound in (end.low, end.high)]
+            bounds = [bound for end in ends for bound in (end.low, end.high)]
+            edges += [round(bound) for bound in bounds if isfinite(bound)]
         for scheduled_ns, late_ms in load["late_over_50ms"]:
             if any(abs(scheduled_ns - edge) < _EDGE_S * SECOND for edge in edges):
                 return f"the load generator was {late_ms:.0f} ms late near an edge"
@@ -156,7 +180,7 @@ class Ground:
         if load:
             yield Observation(
                 "generator-lateness-p99",
-                float(load["lateness_ms"]["p99"]),
+                load["lateness_ms"]["p99"],
                 "ms",
                 "customers",
                 samples=len(self.record.samples),

@@ -1,17 +1,28 @@
 """The promises that the platform keeps by itself: failover, restart, money."""
 
 from collections.abc import Iterator
-from math import inf
+from math import inf, isfinite
 
 from holdfast.clock import SECOND
 from holdfast.judge.finding import Ground, Judged, finding
-from holdfast.measure import Breakers, Change, bad, carried_by_backup, opened, reconcile, value_at
+from holdfast.measure import (
+    Breakers,
+    Change,
+    bad,
+    carried_by_backup,
+    flaps,
+    opened,
+    reconcile,
+    returned_to_closed,
+    value_at,
+)
 from holdfast.measure import floor as floor_s
 from holdfast.model import Interval, Json, Observation, Window
 from holdfast.verdict import Verdict, worst
 
 _CARRIED = 0.99  # of the calls that follow, trial calls apart (DESIGN section 1, failover)
 _UNDER_WAY_S = 1.0  # beyond the call limit, until a call that was under way is surely counted
+_UNSEEN_S = 10.0  # replicas that nobody looked at for so long may not have stayed ready
 _SHOWN = 20  # differences that are named; all of them are counted
 
 
@@ -31,7 +42,10 @@ def restart(name: str, ground: Ground) -> Judged:
         "replicas-restored", value, "s", "Kubernetes, pods seen every second", samples=len(looks)
     )
     limit = float(ground.record.plan["objectives"][name]["limit"])
-    if value.high <= limit:
+    unseen_s = (_watched_until(ground) - during[-1][1]) / SECOND
+    if value.high <= limit and unseen_s > _UNSEEN_S:
+        verdict, why = Verdict.UNKNOWN, f"{why}, but nobody looked for the last {unseen_s:.0f} s"
+    elif value.high <= limit:
         verdict = Verdict.HELD
     elif value.low >= limit and not (when.aborted or when.ended_early):
         verdict = Verdict.BROKEN
@@ -66,7 +80,7 @@ def failover(name: str, ground: Ground) -> Judged:
         _carried(ground, gateway, changes),
         _lost(ground, changes),
     ]
-    observations = tuple(one for _, _, one in judged)
+    observations = (*(one for _, _, one in judged), _closed(ground, seen, (gateway, pods)))
     why = "; ".join(words for _, words, _ in judged)
     return finding(name, ground, worst(verdict for verdict, _, _ in judged), why, *observations)
 
@@ -153,7 +167,29 @@ def _lost(ground: Ground, changes: list[Change]) -> _Part:
         "lost-before-opening", lost, "requests", "customers", window=window, samples=len(money)
     )
     words = f"{lost} requests were lost before ({allowed} are allowed)"
+    paying = [one.name for one in ground.journeys.values() if one.money]
+    doubts = [ground.distrust(), *(ground.too_few(window, one) for one in paying)]
+    if doubt := next(filter(None, doubts), ""):
+        return Verdict.UNKNOWN, f"{words}, but {doubt}", observed
     return (Verdict.HELD if lost <= allowed else Verdict.BROKEN), words, observed
+
+
+def _closed(ground: Ground, seen: Breakers, of: tuple[str, set[str]]) -> Observation:
+    """Seconds from the undo until the last breaker had closed for good: told, not judged."""
+    gateway, pods = of
+    undone_s = ground.timeline.wall_s(ground.timeline.undone_ns)
+    end_s = ground.timeline.wall_s(ground.timeline.stop_ns)
+    changes = returned_to_closed(seen, gateway, pods, undone_s, end_s)
+    hold = ground.timeline.wall_s(ground.timeline.began_ns), undone_s
+    detail = {
+        "closings_in_the_hold": {pod: flaps(seen, gateway, pod, hold) for pod in sorted(pods)}
+    }
+    why = (
+        "" if _last(changes) else "one had not closed, or is not known to have, when the run ended"
+    )
+    return Observation(
+        "breaker-closed", _last(changes), "s", "wallet's breakers", why=why, detail=detail
+    )
 
 
 def _last(changes: list[Change]) -> Interval | None:
@@ -192,18 +228,29 @@ def money(name: str, ground: Ground) -> Judged:
     why = f"{len(found.differences)} of {found.transfers} transfers differ"
     why += f" ({', '.join(kinds)})" if kinds else ""
     why += f"; {len(found.unresolved)} have no final state" if found.unresolved else ""
-    return finding(name, ground, found.verdict, why, observed)
+    judged = finding(name, ground, found.verdict, why, observed)
+    if found.verdict is Verdict.HELD and (incomplete := ground.incomplete()):
+        return judged.unknown(incomplete)
+    return judged
 
 
 def _since_start(ground: Ground) -> list[Json]:
     """The settlements, without those of transfers that others made before this run began."""
     start_s = ground.timeline.wall_s(ground.timeline.start.mono_ns)
-    known = {row["end_to_end_id"] for row in ground.record.transfers or ()}
+    known = {row.get("end_to_end_id") for row in ground.record.transfers or ()}
     return [
         one
         for one in ground.record.settlements or ()
-        if one["end_to_end_id"] in known or float(one["settled_at"]) >= start_s
+        if one.get("end_to_end_id") in known or _settled_s(one) >= start_s
     ]
+
+
+def _settled_s(settlement: Json) -> float:
+    """When the bank side settled it, in Unix seconds."""
+    at = settlement.get("settled_at")
+    if not isinstance(at, int | float) or not isfinite(at):
+        raise ValueError(f"settled_at is not a time in {dict(settlement)}")
+    return float(at)
 
 
 def _ready_before(ground: Ground) -> int | None:
@@ -217,15 +264,19 @@ def _looks(ground: Ground) -> Iterator[tuple[int, int, int]]:
     when = ground.timeline
     targets: list[Json] = list(when.fault["targets"]) if when.fault else []
     killed = {str(target["uid"]) for target in targets if "uid" in target}
-    # what an undo may have helped to restore was not restored by the platform
-    end_ns = when.hold.end_ns if when.fault and when.fault["reversible"] else when.stop_ns
     for look in ground.record.pods:
-        if "pods" not in look or int(look["mono_ns"]) > end_ns:
+        if "pods" not in look or int(look["mono_ns"]) > _watched_until(ground):
             continue
         after = int(look["looked_ns"]) >= when.began_ns
         ready = [pod for pod in look["pods"] if pod["ready"]]
         count = len([pod for pod in ready if not after or pod["uid"] not in killed])
         yield int(look["looked_ns"]), int(look["mono_ns"]), count
+
+
+def _watched_until(ground: Ground) -> int:
+    """What an undo may have helped to restore was not restored by the platform."""
+    when = ground.timeline
+    return when.hold.end_ns if when.fault and when.fault["reversible"] else when.stop_ns
 
 
 def _restored(

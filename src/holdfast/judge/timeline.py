@@ -1,9 +1,9 @@
 """When what happened: the instants of a run, read from its events."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from holdfast.clock import SECOND, Anchor
+from holdfast.errors import InvalidInput
 from holdfast.model import Json, Record, Window
 
 _DRIFT_MAX_S = 0.25  # beyond it the second source cannot be aligned (DESIGN section 4, Clock)
@@ -65,13 +65,12 @@ def read(record: Record) -> Timeline:
     """The instants of a run, as far as it came."""
     events = record.events
     anchors = [Anchor(one["mono_ns"], one["wall_ns"]) for one in _named(events, "anchor")]
-    last_ns = int(events[-1]["mono_ns"])
+    if not anchors:
+        raise InvalidInput("events.jsonl", "it holds no anchor", "Judge a run that has begun")
     faults = _named(events, "fault")
-    stop_ns = _phase(events, "drain", last_ns)
+    stop_ns = _phase(events, "drain", int(events[-1]["mono_ns"]))
     undo_ns = _first_ns(events, "undo_began", _phase(events, "after", stop_ns))
-    failed = [*_named(events, "undo_failed")]
-    verified = [*_named(events, "undo_verified")]
-    remains = failed and not (verified and verified[-1]["seq"] > failed[-1]["seq"])
+    broke_off = "" if _phases(events, "end") else "the record breaks off before the run's end"
     return Timeline(
         start=anchors[0],
         end=anchors[-1],
@@ -79,10 +78,21 @@ def read(record: Record) -> Timeline:
         undo_ns=min(undo_ns, stop_ns),
         undone_ns=min(_first_ns(events, "undo_verified", undo_ns), stop_ns),
         stop_ns=stop_ns,
-        aborted=_why(events, "abort"),
-        remains=str(failed[-1]["why"]) if remains else "",
+        aborted=_why(events, "abort") or broke_off,
+        remains=_remains(events, faults, broke_off),
         ended_early=_why(events, "ended_early"),
     )
+
+
+def _remains(events: tuple[Json, ...], faults: list[Json], broke_off: str) -> str:
+    """Why the fault may still be there: its last undo failed, or nothing says that it was made."""
+    ends = _named(events, "undo_verified") + _named(events, "undo_failed")
+    last = max(ends, key=lambda one: int(one["seq"]), default=None)
+    if last:
+        return str(last["why"]) if last["event"] == "undo_failed" else ""
+    if faults:
+        return "nothing says that it was undone" if faults[0]["reversible"] else ""
+    return broke_off if _phases(events, "fault") else ""
 
 
 def _named(events: tuple[Json, ...], name: str) -> list[Json]:
@@ -93,9 +103,12 @@ def _first_ns(events: tuple[Json, ...], name: str, otherwise: int) -> int:
     return next((int(one["mono_ns"]) for one in _named(events, name)), otherwise)
 
 
+def _phases(events: tuple[Json, ...], name: str) -> list[Json]:
+    return [one for one in _named(events, "phase") if one["name"] == name]
+
+
 def _phase(events: tuple[Json, ...], name: str, otherwise: int) -> int:
-    phases: list[Any] = [one for one in _named(events, "phase") if one["name"] == name]
-    return int(phases[0]["mono_ns"]) if phases else otherwise
+    return next((int(one["mono_ns"]) for one in _phases(events, name)), otherwise)
 
 
 def _why(events: tuple[Json, ...], name: str) -> str:

@@ -38,9 +38,12 @@ def witness(record: Record, timeline: Timeline) -> tuple[Proof, ...]:
         return tuple(
             Proof(name, False, "no fault took effect") for name in ("exposed", "struck", "lasting")
         )
+    if timeline.clock_moved:
+        why = f"the wall clock moved by {timeline.drift_s:.3f} s: counters cannot be aligned"
+        blind = [Proof(name, None, why) for name in ("exposed", "struck")]
+        return (*blind, _lasting(record, timeline))
     counts = Counts(record, timeline)
-    kind = str(fault["kind"])
-    if kind.startswith("gateway."):
+    if str(fault["kind"]).startswith("gateway."):
         return (
             _gateway_exposed(counts, timeline, fault),
             _gateway_struck(counts, timeline, fault, record.plan),

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from holdfast.model import Interval, Journey
+from holdfast.model import Journey
 
 STALE_S = 5.0  # a value older than this, or than 3.5 scrapes, is no value
 
@@ -103,24 +103,6 @@ def value_at(series: Series, at_s: float) -> float | None:
     if index < 0 or at_s - series.times[index] > series.stale_after:
         return None
     return series.points[index][1]
-
-
-def first_change_after(series: Series, at_s: float) -> Interval | None:
-    """Between which two samples it first changed after an instant; None when it never did."""
-    index = max(1, bisect_right(series.times, at_s))
-    for (earlier, before), (later, after) in zip(
-        series.points[index - 1 :], series.points[index:], strict=False
-    ):
-        if after != before:
-            return Interval(earlier, later)
-    return None
-
-
-def gaps(series: Series, start_s: float, end_s: float) -> float:
-    """The longest time within the window, its ends included, without a usable sample."""
-    inside = [at for at in series.times if start_s <= at <= end_s]
-    edges = [start_s, *inside, end_s]
-    return max(b - a for a, b in pairwise(edges))
 
 
 def scrapes(every: Iterable[Series]) -> dict[tuple[str, str], list[float]]:
