@@ -1,0 +1,661 @@
+"""Verdicts on runs whose truth is known; above all, what must never pass."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf, nan
+
+import pytest
+
+from holdfast.clock import SECOND
+from holdfast.judge import Judgement, judge
+from holdfast.model import Interval, Record
+from tests import judge_stories as they
+from tests.judge_stories import FLOOR_S, PODS, Story, also, event, found, loaded, told, until
+from tests.stories import (
+    WALL,
+    errors,
+    frozen,
+    ns,
+    one_after_another,
+    partly,
+    postings,
+    settlement,
+    transfer,
+)
+
+HELD, BROKEN, UNKNOWN = "held", "broken", "unknown"
+NOTHING = dict.fromkeys(they.FAIRLY, UNKNOWN)
+WELL = dict.fromkeys(they.FAIRLY, HELD)
+LONG = Story(hold=70.0, objectives=("recovery", "availability", "pix-latency"))
+
+
+def exit_code(record: Record) -> int:
+    return judge(record).exit_code
+
+
+def recovered(judgement: Judgement) -> Interval:
+    value = next(one.value for one in judgement.observations if one.name == "recovery")
+    assert isinstance(value, Interval)
+    return value
+
+
+def value(judgement: Judgement, name: str) -> object:
+    return next(one.value for one in judgement.observations if one.name == name)
+
+
+# ── what is well ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        Story(),
+        Story("gateway.cut", opens=0.75),
+        Story("gateway.reset", opens=0.75),
+        Story("gateway.throttle"),
+        Story("pods.kill", objectives=("recovery", "availability", "pix-latency", "restart")),
+        Story("zones.drop", objectives=("recovery", "availability", "pix-latency", "restart")),
+    ],
+    ids=lambda story: story.kind,
+)
+def test_a_healthy_platform_keeps_its_promises(story: Story) -> None:
+    judgement = judge(told(story))
+    assert set(they.verdicts(judgement).values()) == {HELD}, judgement.findings
+    assert judgement.exit_code == 0
+
+
+def test_every_promise_at_once() -> None:
+    story = Story(
+        before=80,
+        after=80,
+        sent=("pix", "balance"),
+        objectives=(*they.FAIRLY, "balance-latency", "success"),
+    )
+    judgement = judge(told(story))
+    assert set(they.verdicts(judgement).values()) == {HELD}, judgement.findings
+    assert judgement.exit_code == 0
+
+
+def test_no_outage_is_said_with_what_it_excludes() -> None:
+    """Held is then a statement about outages that are too short to be seen."""
+    judgement = judge(told())
+    assert they.why(judgement, "recovery").startswith("no outage seen, longer than 0.0")
+    assert recovered(judgement).low == 0
+
+
+# ── what must never pass ──────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_fault_nothing_is_known() -> None:
+    """Customers were fine all the time, and nothing was broken."""
+    why = "no fault took effect: customers were not served well before it"
+    record = also(they.without(told(), "fault"), event(30.03, "ended_early", why=why))
+    assert found(record) == NOTHING
+    assert exit_code(record) == 3
+
+
+LATE_ABOUT = "the load generator was late near an edge"
+
+
+@pytest.mark.parametrize(
+    ("changes", "money"),
+    [
+        ({"late_over_50ms": [[ns(0.5), 80.0]], "late_over_50ms_count": 1}, HELD),
+        ({"late_over_50ms": [[ns(-0.9), 80.0]], "late_over_50ms_count": 1}, HELD),
+        ({"late_over_50ms": [[ns(30.5), 80.0]], "late_over_50ms_count": 1}, HELD),
+        ({"late_over_50ms": [[ns(20), 80.0]], "late_over_50ms_count": 2}, HELD),
+        ({"lateness_ms": {"p99": None}}, HELD),
+        ({"lateness_ms": {"p99": nan}}, HELD),
+        ({"lateness_ms": {"p99": 50.01}}, HELD),
+        ({"no_socket_left": 1}, HELD),
+        ({"ended": "max_seconds"}, UNKNOWN),
+        ({"ended": "pipe"}, UNKNOWN),
+        ({"ended": "signal"}, UNKNOWN),
+        ({"ended": "error"}, UNKNOWN),
+        ({"ended": ""}, UNKNOWN),  # it was killed: this is what it wrote while it ran
+        ({"open": 1}, UNKNOWN),
+    ],
+    ids=str,
+)
+def test_customers_who_measured_badly_prove_nothing(changes: dict[str, object], money: str) -> None:
+    """The money check needs every request's record, and none of its times."""
+    record = loaded(told(), **changes)
+    assert found(record) == NOTHING | {"money": money}
+    assert exit_code(record) == 3
+
+
+def test_customers_without_an_account_of_themselves_prove_nothing() -> None:
+    record = replace(told(), load={})
+    assert found(record) == NOTHING
+    assert exit_code(record) == 3
+
+
+def test_a_generator_that_was_late_far_from_every_edge_is_believed() -> None:
+    record = loaded(told(), late_over_50ms=[[ns(20), 80.0]], late_over_50ms_count=1)
+    assert found(record) == WELL
+
+
+def test_a_late_generator_near_an_outage_proves_nothing() -> None:
+    """Its own pause would look like the end of the outage, or hide it."""
+    story = replace(LONG, service=errors(5, 20))
+    late = loaded(told(story), late_over_50ms=[[ns(20.4), 60.0]], late_over_50ms_count=1)
+    assert found(told(story))["recovery"] == HELD
+    assert found(late)["recovery"] == UNKNOWN
+
+
+@pytest.mark.parametrize(("moved", "expected"), [(0.2, WELL), (0.3, NOTHING), (-0.3, NOTHING)])
+def test_a_wall_clock_that_moved_leaves_no_second_source(
+    moved: float, expected: dict[str, str]
+) -> None:
+    """Counters are stamped by the wall clock: witness and agreement would look elsewhere."""
+    *events, end = told().events
+    later = {**end, "wall_ns": end["wall_ns"] + round(moved * SECOND)}
+    record = replace(told(), events=(*events, later))
+    assert found(record) == expected
+    assert exit_code(record) == (0 if expected == WELL else 3)
+
+
+WITHOUT_ENTRANCE = {
+    "recovery": UNKNOWN,
+    "availability": UNKNOWN,
+    "pix-latency": UNKNOWN,
+    "failover": UNKNOWN,
+    "money": HELD,
+}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda record: they.unanswered(record, "entrance_count"),
+        lambda record: they.unanswered(record, "entrance_bucket"),
+        lambda record: they.nan(record, "entrance_count"),
+        lambda record: they.nan(record, "entrance_bucket"),
+        lambda record: they.series(record, "entrance_count", lambda _: False),
+        lambda record: they.cut(record, "entrance_count", 10, 60),
+        lambda record: they.cut(record, "entrance_bucket", 10, 60),
+    ],
+    ids=["no count", "no bucket", "count NaN", "bucket NaN", "empty", "ended", "bucket ended"],
+)
+def test_customers_are_not_believed_without_the_entrance(
+    spoil: Callable[[Record], Record],
+) -> None:
+    record = spoil(told())
+    assert found(record) == WITHOUT_ENTRANCE
+    assert exit_code(record) == 3
+
+
+def test_an_entrance_that_saw_fifty_more_bad_ones() -> None:
+    """Customers' samples say that all was well, the entrance says otherwise."""
+    record = told()
+    others = they.spoiled(record, 50, 5, 15, outcome="wrong", code=503)
+    assert sum(one.outcome == "wrong" for one in others) == 50
+    seen = replace(record, series={**record.series, **they.entrance(Story(), others)})
+    assert found(seen) == WITHOUT_ENTRANCE
+    assert "0 bad requests by customers, 50 by the entrance" in they.why(judge(seen), "recovery")
+    assert exit_code(seen) == 3
+
+
+def test_an_entrance_that_saw_fewer_requests() -> None:
+    record = told()
+    half = they.entrance(Story(), record.samples[::2])
+    assert found(replace(record, series={**record.series, **half})) == WITHOUT_ENTRANCE
+
+
+def test_samples_that_are_missing_are_noticed() -> None:
+    """A disk that was full: the rest of the samples would say that all was well."""
+    record = told()
+    kept = tuple(one for one in record.samples if one.outcome == "ok" and one.done_ns % 7)
+    assert found(replace(record, samples=kept)) == NOTHING
+    assert found(replace(record, samples=())) == NOTHING
+    assert exit_code(replace(record, samples=())) == 3
+
+
+def test_customers_who_sent_too_little_prove_nothing() -> None:
+    """A tenth of the planned load, honestly accounted for: too few to see anything."""
+    record = told()
+    few = they.as_customers_saw(Story(), record, record.samples[::10])
+    assert found(few) == NOTHING | {"money": HELD}
+    assert exit_code(few) == 3
+
+
+def test_an_aborted_run_shows_nothing_that_held() -> None:
+    record = also(told(), event(29.9, "abort", why="SIGTERM was received"))
+    assert found(record) == NOTHING
+    assert exit_code(record) == 4
+    assert "the run was aborted: SIGTERM was received" in they.why(judge(record), "recovery")
+
+
+def test_what_was_already_broken_at_an_abort_stays_broken() -> None:
+    abort = event(29.9, "abort", why="SIGTERM was received")
+    lost = replace(told(), settlements=told().settlements[1:])  # type: ignore[index]
+    assert found(also(lost, abort)) == NOTHING | {"money": BROKEN}
+    assert exit_code(also(lost, abort)) == 4
+    stuck = told(Story(opens=None))
+    assert found(stuck)["failover"] == BROKEN
+    assert found(also(stuck, abort))["failover"] == UNKNOWN  # it may have opened a moment later
+
+
+def test_a_hold_that_an_abort_cut_short_shows_no_missing_recovery() -> None:
+    """Customers may have recovered in the time that was taken from them."""
+    story = replace(LONG, hold=20.0, service=errors(5, 40))
+    cut_short = also(told(story), event(19.9, "abort", why="SIGTERM was received"))
+    assert found(told(story))["recovery"] == BROKEN
+    assert found(cut_short)["recovery"] == UNKNOWN
+
+
+def test_an_undo_that_failed() -> None:
+    record = also(
+        they.without(told(), "undo_verified"),
+        event(30.02, "undo_failed", heals=["1"], why="remove_toxic: no answer"),
+    )
+    assert found(record) == NOTHING
+    assert exit_code(record) == 5
+    why = they.why(judge(record), "recovery")
+    assert why.startswith("the fault may remain: remove_toxic: no answer")
+
+
+def test_an_undo_that_was_made_at_the_second_attempt() -> None:
+    failed = event(30.01, "undo_failed", heals=["1"], why="no answer")
+    assert exit_code(also(told(), failed)) == 0
+
+
+def test_an_undo_that_nothing_speaks_of() -> None:
+    """A reversible fault is there until something says that it was undone."""
+    for names in (("undo_verified",), ("undo_began", "undo_verified")):
+        record = they.without(told(), *names)
+        assert found(record) == NOTHING
+        assert exit_code(record) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "code"),
+    [
+        ("gateway.slow", 20.0, 5),  # the fault is there, nobody undid it
+        ("gateway.slow", 30.01, 5),  # in the middle of the undo
+        ("gateway.slow", 30.03, 4),  # undone
+        ("gateway.slow", 40.0, 4),
+        ("gateway.slow", -0.05, 5),  # the action may have begun
+        ("gateway.slow", -5.0, 4),  # nothing was broken yet
+        ("pods.kill", 20.0, 4),  # nothing is left that could be undone
+    ],
+)
+def test_a_record_that_breaks_off(kind: str, at: float, code: int) -> None:
+    """The runner was killed: what it did not write down is not known, and never held."""
+    record = until(told(Story(kind)), at)
+    assert set(found(record).values()) == {UNKNOWN}
+    assert exit_code(record) == code
+
+
+def test_an_undo_made_by_another_process_after_the_runner_was_killed() -> None:
+    record = also(until(told(), 20.0), event(500, "undo_began"), event(500.1, "undo_verified"))
+    assert found(record) == NOTHING
+    assert exit_code(record) == 4
+
+
+def test_a_run_that_ended_early_proves_nothing() -> None:
+    """It was undone at the second attempt; the time after was never watched."""
+    record = also(told(), event(30.03, "ended_early", why="the undo failed at first"))
+    assert found(record) == NOTHING
+    assert exit_code(record) == 3
+    assert "the undo failed at first" in they.why(judge(record), "recovery")
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"transfers": None}, UNKNOWN),
+        ({"settlements": None}, UNKNOWN),
+        ({"transfers": ({"id": "id-1"},)}, UNKNOWN),
+        ({"settlements": ({"end_to_end_id": "E1"},)}, UNKNOWN),
+        ({"transfers": (), "settlements": ()}, BROKEN),  # customers were told that they had paid
+    ],
+    ids=["no ledger", "no bank", "malformed", "malformed bank", "empty"],
+)
+def test_money_without_records(changes: dict[str, object], verdict: str) -> None:
+    record = replace(told(), **changes)  # type: ignore[arg-type]
+    assert found(record) == WELL | {"money": verdict}
+    assert exit_code(record) == (1 if verdict == BROKEN else 3)
+
+
+@pytest.mark.parametrize("state", ["received", "reserved", "sent", "unknown"])
+def test_money_that_is_still_under_way(state: str) -> None:
+    rows = list(told().transfers or ())
+    rows[7] = transfer(7, state=state, postings=postings(("acc-0001", -1010), ("suspense", 1010)))
+    record = replace(
+        told(),
+        transfers=tuple(rows),
+        settlements=tuple(one for one in told().settlements or () if one != settlement(7)),
+    )
+    assert found(record) == WELL | {"money": UNKNOWN}
+    assert "1 have no final state" in they.why(judge(record), "money")
+    assert exit_code(record) == 3
+
+
+BLIND_FAILOVER = WELL | {"failover": UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda record: they.unanswered(record, "breaker_state"),
+        lambda record: they.nan(record, "breaker_state"),
+        lambda record: they.series(record, "breaker_state", lambda _: False),
+        lambda record: they.series(record, "breaker_state", lambda one: one["pod"] != PODS[1]),
+        lambda record: they.cut(record, "breaker_state", -10, 60),
+        lambda record: they.cut(they.cut(record, "breaker_state", 1, 60), "breaker_entered", 1, 60),
+        lambda record: replace(record, pods=()),
+    ],
+    ids=["no answer", "NaN", "empty", "one replica", "before", "after", "nobody saw the pods"],
+)
+def test_breakers_that_nobody_saw(spoil: Callable[[Record], Record]) -> None:
+    record = spoil(told())
+    assert found(record) == BLIND_FAILOVER
+    assert exit_code(record) == 3
+
+
+def test_calls_that_nobody_counted_after_the_breakers_opened() -> None:
+    record = they.cut(told(), "gateway_calls_count", 20, 60)
+    assert found(record)["failover"] == UNKNOWN
+    assert exit_code(record) == 3
+
+
+# ── known truths: recovery ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("end", [12.0, 20.0, 45.0])
+@pytest.mark.parametrize("service", [errors, frozen])
+def test_an_outage_that_customers_got_over(service: Callable[..., object], end: float) -> None:
+    judgement = judge(told(replace(LONG, service=service(0.2, end))))  # type: ignore[arg-type]
+    assert they.verdicts(judgement)["recovery"] == HELD
+    interval = recovered(judgement)
+    assert interval.low <= end <= interval.high
+    assert interval.high - interval.low < 1.0
+    assert judgement.exit_code == 0
+
+
+def test_an_outage_longer_than_the_promise() -> None:
+    judgement = judge(told(replace(LONG, hold=95.0, service=errors(0.2, 70))))
+    interval = recovered(judgement)
+    assert they.verdicts(judgement)["recovery"] == BROKEN
+    assert 69 < interval.low <= 70 <= interval.high < 71
+    assert judgement.exit_code == 1
+
+
+def test_an_outage_that_ends_as_the_promise_does_is_not_decided() -> None:
+    """The truth lies within the interval, and so does the limit."""
+    judgement = judge(told(replace(LONG, hold=95.0, service=errors(0.2, 60.0))))
+    interval = recovered(judgement)
+    assert interval.low < 60 <= interval.high
+    assert they.verdicts(judgement)["recovery"] == UNKNOWN
+
+
+@pytest.mark.parametrize("hold", [30.0, 70.0])
+def test_an_outage_that_only_the_undo_ended(hold: float) -> None:
+    """A fault that we end ourselves proves nothing about recovery."""
+    judgement = judge(told(replace(LONG, hold=hold, service=errors(0.2, hold + 0.1))))
+    assert they.verdicts(judgement)["recovery"] == BROKEN
+    assert "not served well" in they.why(judgement, "recovery")
+    assert recovered(judgement) == Interval(hold, inf)
+    assert judgement.exit_code == 1
+
+
+def test_an_outage_that_nothing_ended() -> None:
+    judgement = judge(told(replace(LONG, hold=30.0, service=errors(0.2, 999))))
+    assert they.verdicts(judgement)["recovery"] == BROKEN
+    assert judgement.exit_code == 1
+
+
+def test_the_end_of_the_last_of_several_outages_counts() -> None:
+    story = replace(LONG, service=one_after_another(errors(0.2, 5), errors(25, 31)))
+    judgement = judge(told(story))
+    interval = recovered(judgement)
+    assert interval.low <= 31 <= interval.high < 32
+    assert they.verdicts(judgement)["recovery"] == HELD
+
+
+def test_recovery_of_which_the_middle_is_unknown_leaves_latency_unknown() -> None:
+    """Where nobody knows when customers had recovered, the time after it is not known either."""
+    story = Story(hold=14.0, service=errors(6, 8), objectives=("recovery", "pix-latency"))
+    assert found(told(story))["recovery"] != HELD
+    assert found(told(story))["pix-latency"] == UNKNOWN
+
+
+# ── known truths: availability, latency, success ──────────────────────────────────────────────────
+
+
+def test_what_an_outage_costs() -> None:
+    judgement = judge(told(replace(LONG, service=errors(0.2, 20))))
+    lost = value(judgement, "bad-seconds")
+    assert isinstance(lost, float)
+    assert lost == pytest.approx(19.8, abs=0.1)
+    assert they.verdicts(judgement)["availability"] == HELD
+
+
+def test_more_bad_seconds_than_the_promise_allows() -> None:
+    """Half of all requests for two minutes are a minute of bad seconds, and more."""
+    story = replace(LONG, hold=140.0, service=partly(0.2, 125, 0.5))
+    judgement = judge(told(story))
+    lost = value(judgement, "bad-seconds")
+    assert isinstance(lost, float)
+    assert 60 < lost < 66
+    assert they.verdicts(judgement)["availability"] == BROKEN
+
+
+def test_one_in_fifty_is_too_slow() -> None:
+    story = replace(LONG, objectives=("pix-latency",))
+    record = told(story)
+    slow = tuple(
+        replace(one, done_ns=one.sent_ns + 6 * SECOND) if number % 50 == 0 and inside else one
+        for number, one in enumerate(record.samples)
+        for inside in [not -7 < (one.scheduled_ns - ns(0)) / SECOND < 1]
+    )
+    judgement = judge(they.as_customers_saw(story, record, slow))
+    assert they.verdicts(judgement) == {"pix-latency": BROKEN}
+    assert judgement.exit_code == 1
+
+
+STEADY = Story(before=160.0, hold=30.0, after=160.0, objectives=("success",))  # 6,400 and 6,400
+
+
+def failing(number: int, start: float, end: float) -> Record:
+    record = told(STEADY)
+    bad = they.spoiled(record, number, start, end, outcome="wrong", code=503)
+    return they.as_customers_saw(STEADY, record, bad)
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(0, HELD), (1, HELD), (13, BROKEN), (6, UNKNOWN)])
+@pytest.mark.parametrize("window", [(-160, -1), (31, 190)], ids=["before", "after"])
+def test_failures_in_steady_state(number: int, verdict: str, window: tuple[int, int]) -> None:
+    """0.2 % is broken; nothing is pooled: one phase decides for both."""
+    record = failing(number, *window)
+    assert found(record) == {"success": verdict}
+    assert exit_code(record) == {HELD: 0, BROKEN: 1, UNKNOWN: 3}[verdict]
+
+
+def test_one_failure_in_three_thousand_decides_nothing() -> None:
+    story = replace(STEADY, before=75.0, after=75.0)
+    record = told(story)
+    one = they.spoiled(record, 1, -60, -50, outcome="wrong", code=503)
+    assert found(record) == {"success": HELD}
+    judgement = judge(they.as_customers_saw(story, record, one))
+    assert they.verdicts(judgement) == {"success": UNKNOWN}
+    assert "before: 1 of 2999 failed, at most 0.158" in they.why(judgement, "success")
+
+
+def test_two_thousand_requests_without_a_failure_decide_nothing() -> None:
+    story = replace(STEADY, before=50.0, after=80.0)
+    assert found(told(story)) == {"success": UNKNOWN}
+
+
+# ── known truths: failover ────────────────────────────────────────────────────────────────────────
+
+
+def failover(**changes: object) -> Judgement:
+    story = replace(Story(objectives=("failover",)), **changes)  # type: ignore[arg-type]
+    return judge(told(story))
+
+
+def test_a_breaker_that_never_opens() -> None:
+    judgement = failover(opens=None)
+    assert they.verdicts(judgement) == {"failover": BROKEN}
+    assert "never opened in wallet-a, wallet-b, wallet-c" in they.why(judgement, "failover")
+    assert judgement.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(1.0, HELD), (1.49, HELD), (1.6, BROKEN), (5.0, BROKEN)]
+)
+def test_how_late_a_breaker_may_open(factor: float, verdict: str) -> None:
+    judgement = failover(opens=factor * FLOOR_S)
+    assert they.verdicts(judgement) == {"failover": verdict}
+    assert f"its floor is {FLOOR_S:.2f} s" in they.why(judgement, "failover")
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, HELD), (0.992, HELD), (0.98, BROKEN)])
+def test_what_the_backup_has_to_carry(share: float, verdict: str) -> None:
+    judgement = failover(carried=share)
+    assert they.verdicts(judgement) == {"failover": verdict}
+    assert f"carried {share:.2%}" in they.why(judgement, "failover")
+
+
+def test_customers_who_lost_requests_before_the_breakers_opened() -> None:
+    story = Story(objectives=("failover",), service=errors(1.0, 1.5))
+    judgement = judge(told(story))
+    assert they.verdicts(judgement) == {"failover": BROKEN}
+    assert value(judgement, "lost-before-opening") in (20, 21)
+    allowed = {**told(story).plan["extension"], "lost_requests": 21}
+    assert found(they.planned(told(story), extension=allowed)) == {"failover": HELD}
+
+
+# ── known truths: restart ─────────────────────────────────────────────────────────────────────────
+
+
+KILLED = Story("pods.kill", hold=70.0, objectives=("restart",))
+
+
+@pytest.mark.parametrize(
+    ("back", "verdict"),
+    [(3.0, HELD), (30.0, HELD), (59.9, UNKNOWN), (61.0, BROKEN), (None, BROKEN)],
+)
+@pytest.mark.parametrize("kind", ["pods.kill", "zones.drop"])
+def test_when_the_replacement_is_ready(kind: str, back: float | None, verdict: str) -> None:
+    record = told(replace(KILLED, kind=kind, back=back))
+    assert found(record) == {"restart": verdict}
+    assert exit_code(record) == {HELD: 0, BROKEN: 1, UNKNOWN: 3}[verdict]
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda at: False,
+        lambda at: at > ns(0),
+        lambda at: at < ns(0),
+        lambda at: at < ns(10),  # ready at 6 s, and nobody looked any more
+    ],
+    ids=["never", "not before", "not after", "not to the end"],
+)
+def test_pods_that_nobody_saw(keep: Callable[[int], bool]) -> None:
+    record = told(KILLED)
+    record = replace(record, pods=tuple(one for one in record.pods if keep(one["looked_ns"])))
+    assert found(record) == {"restart": UNKNOWN}
+    assert exit_code(record) == 3
+
+
+def test_looks_that_failed_are_no_looks() -> None:
+    record = told(KILLED)
+    failed = tuple(
+        {"looked_ns": one["looked_ns"], "mono_ns": one["mono_ns"], "error": "no answer"}
+        for one in record.pods
+    )
+    assert found(replace(record, pods=failed)) == {"restart": UNKNOWN}
+
+
+def test_none_ready_before_is_nothing_to_come_back_to() -> None:
+    """A selector that matches nothing would be satisfied at once."""
+    record = told(KILLED)
+    empty = tuple({**one, "pods": []} for one in record.pods)
+    assert found(replace(record, pods=empty)) == {"restart": UNKNOWN}
+
+
+def test_a_replacement_that_died_again() -> None:
+    record = told(KILLED)
+    again = tuple(
+        {**one, "pods": [pod for pod in one["pods"] if pod["name"] != "wallet-d"]}
+        if one["looked_ns"] > ns(60)
+        else one
+        for one in record.pods
+    )
+    assert found(replace(record, pods=again)) == {"restart": BROKEN}
+
+
+# ── known truths: money ───────────────────────────────────────────────────────────────────────────
+
+
+def rows(**changes: object) -> Record:
+    """The ledger with one row changed."""
+    ledger = list(told().transfers or ())
+    ledger[9] = transfer(9, **changes)
+    return replace(told(), transfers=tuple(ledger))
+
+
+DEBIT_ONLY = rows(postings=postings(("acc-0001", -1010)))
+PAID_TWICE = replace(told(), settlements=(*(told().settlements or ()), settlement(9)))
+LOST = replace(told(), transfers=(told().transfers or ())[1:])
+UNSETTLED = replace(told(), settlements=(told().settlements or ())[1:])
+OTHERS_MONEY = replace(told(), settlements=(*(told().settlements or ()), settlement(99_999)))
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        (DEBIT_ONLY, "debit only"),
+        (PAID_TWICE, "paid twice"),
+        (LOST, "lost"),
+        (UNSETTLED, "settled without settlement record"),
+        (OTHERS_MONEY, "settlement without settled transfer"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_money_that_does_not_add_up(record: Record, kind: str) -> None:
+    judgement = judge(record)
+    assert they.verdicts(judgement) == WELL | {"money": BROKEN}
+    assert kind in they.why(judgement, "money")
+    assert judgement.exit_code == 1
+
+
+def test_settlements_of_transfers_made_before_the_run_are_not_ours() -> None:
+    """The bank side answers with more than was asked for; the ledger began later."""
+    old = {**settlement(99_999), "settled_at": WALL - 40}
+    record = replace(told(), settlements=(*(told().settlements or ()), old))
+    assert found(record)["money"] == HELD
+
+
+# ── exit codes, and the same verdict each time ────────────────────────────────────────────────────
+
+
+def test_exit_codes_by_rank() -> None:
+    """5 a fault may remain, 4 aborted, 1 broken, 3 unknown, 0 held."""
+    broken = replace(told(), settlements=(told().settlements or ())[1:])
+    unknown = they.unanswered(told(), "breaker_state")
+    both = they.unanswered(broken, "breaker_state")
+    abort = event(29.9, "abort", why="SIGINT was received")
+    failed = event(30.5, "undo_failed", heals=["1"], why="no answer")
+    assert exit_code(told()) == 0
+    assert exit_code(unknown) == 3
+    assert exit_code(both) == 1
+    assert exit_code(also(both, abort)) == 4
+    assert exit_code(also(both, abort, failed)) == 5
+
+
+def test_the_same_record_is_judged_the_same() -> None:
+    record = told(replace(LONG, service=errors(5, 20), objectives=they.FAIRLY))
+    assert judge(record) == judge(record)
+
+
+def test_the_order_of_samples_does_not_matter() -> None:
+    record = told(replace(LONG, service=errors(5, 20), objectives=they.FAIRLY))
+    mixed = list(record.samples)
+    random.Random(7).shuffle(mixed)
+    assert judge(replace(record, samples=tuple(mixed))) == judge(record)
