@@ -72,7 +72,7 @@ def child(folder: Path) -> None:
 
 
 def peak() -> float:
-    """The most memory that this program ever had, in MiB; ru_maxrss would tell of its parent, too."""
+    """The most memory this program ever had, in MiB; ru_maxrss would include its parent's."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) / 1024
