@@ -15,6 +15,7 @@ from holdfast.model import Json, Record, Window
 
 _AFTER_S = 1.0  # traffic that was under way when the fault took effect does not speak of it
 _GONE_S = 3.0  # the entrance may need so long to notice that an upstream is gone
+_FLAT_S = 5.0  # counters that are flat for less time may only not have been read
 _READ_EVERY_S = 5.0
 _READ_SLACK_S = 5.0  # one read-back may be late by so much before the proof has a hole
 _LAST_ACT_S = 5.0  # the last read-back may precede the undo by at most so much
@@ -131,6 +132,8 @@ def _pods_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
 def _pods_struck(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
     """The entrance's counters of the targets are present, and flat."""
     during = _from(int(fault["returned_ns"]), _GONE_S, timeline.hold)
+    if during.seconds < _FLAT_S:
+        return Proof("struck", None, f"the hold was too short: {timeline.hold.seconds:.1f} s")
     served = [counts.served(uid, during) for uid in _uids(fault)]
     if not served or any(one is None for one in served):
         return Proof("struck", None, "the entrance's counters of the targets vanished")
