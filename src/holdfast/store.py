@@ -8,6 +8,7 @@ import contextlib
 import csv
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -35,12 +36,21 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, experiment: str) -> "Run":
-        """Make `root/<experiment>/<UTC>/`; a folder that exists is never reused."""
+        """Make `root/<experiment>/<UTC>/`; a folder that exists is never reused.
+
+        Raises:
+            InvalidInput: it cannot be made there.
+        """
         stamp = utc_now().strftime("%Y%m%dT%H%M%S.%fZ")
         folder = root / slug(experiment) / stamp
-        folder.mkdir(parents=True, mode=0o700)
-        for name in ("samples", "series"):
-            (folder / name).mkdir(mode=0o700)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+            for name in ("samples", "series"):
+                (folder / name).mkdir(mode=0o700)
+        except OSError as error:
+            raise InvalidInput(
+                str(folder), f"it cannot be made: {error.strerror}", "Name another folder for runs"
+            ) from None
         return cls(folder)
 
     @classmethod
@@ -115,11 +125,11 @@ class Run:
         path = self.path(SAMPLES)
         if not path.exists():
             return []
-        with path.open(newline="") as file:
-            rows = csv.reader(file)
-            if next(rows, None) != _HEADER:
-                return []
-            return [sample for row in rows if (sample := parse_sample(row))]
+        whole, newline, _ = path.read_text(errors="replace").rpartition("\n")
+        rows = csv.reader(io.StringIO(whole + newline))
+        if next(rows, None) != _HEADER:
+            return []
+        return [sample for row in rows if (sample := parse_sample(row))]
 
     def record(self) -> Record:
         """Everything that judging may look at; what is not there is absent, not empty."""
@@ -152,7 +162,18 @@ class Run:
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], ...]:
-    return tuple(json.loads(line) for line in path.read_text().splitlines())
+    lines = path.read_bytes().splitlines()
+    return tuple(_parsed(line, f"{path} line {number}") for number, line in enumerate(lines, 1))
+
+
+def _parsed(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise InvalidInput(place, "it is not a JSON object", "Do not trust this run")
+    return record
 
 
 def parse_sample(row: list[str]) -> Sample | None:
@@ -199,11 +220,10 @@ def _chain(content: bytes, name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
     for number, line in enumerate(content.splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
             return
-        record = json.loads(line)
+        place = f"{name} line {number}"
+        record = _parsed(line, place)
         if record.get("previous") != previous:
-            raise InvalidInput(
-                f"{name} line {number}", "the chain of hashes is broken", "Do not trust this run"
-            )
+            raise InvalidInput(place, "the chain of hashes is broken", "Do not trust this run")
         previous = hashlib.sha256(line).hexdigest()
         yield record, line
 
