@@ -11,7 +11,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -34,20 +33,10 @@ _LOOK_FAULT_S = 5.0
 _SCRAPE_S = 15.0  # where the environment's `periods:` do not name `scrape`
 
 
-@dataclass
-class Outcome:
-    """How a run ended, apart from what it found."""
-
-    run: Run
-    aborted: str = ""
-    remains: list[str] = field(default_factory=list)
-
-
 class Signals:
     """The first SIGINT or SIGTERM interrupts, once; the others are only remembered."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self) -> None:
         self._armed = True
         self._before: dict[int, Any] = {}
         self.caught = ""
@@ -119,31 +108,34 @@ class Watch(threading.Thread):
         self._here.run.append("samples/pods.jsonl", {"looked_ns": began, **seen})
 
 
-def run(plan: Plan, root: Path, tell: Tell) -> Outcome:
-    """Make the run's folder, and run the plan. `tell` hears each phase and its expected seconds."""
+def run(plan: Plan, root: Path, tell: Tell) -> Context:
+    """Make the run's folder, and run the plan. `tell` hears each phase and its expected seconds.
+
+    How it ended is in the run's events: an abort, an undo that failed, or neither.
+    """
     folder = Run.create(root, plan.experiment.name)
     folder.write_json("plan.json", plan.record())
     folder.append("events.jsonl", {"event": "anchor"})
     here = Context(folder, plan.environment)
-    outcome = Outcome(folder)
-    with Signals(folder) as signals:
+    aborted = ""
+    with Signals() as signals:
         load = _start_customers(plan, here)
         watch = Watch(here)
         watch.start()
         try:
             _phases(plan, here, load, signals, tell)
         except KeyboardInterrupt:
-            outcome.aborted = f"{signals.caught or 'SIGINT'} was received"
+            aborted = f"{signals.caught or 'SIGINT'} was received"
         except HoldfastError as error:
-            outcome.aborted = str(error)
+            aborted = str(error)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not leave a fault behind
-            outcome.aborted = f"a defect in holdfast: {error!r}"
+            aborted = f"a defect in holdfast: {error!r}"
         finally:
             signals.hold_off()
-            outcome.remains = _heal(here)
+            _heal(here)
             watch.stop()
-            _finish(here, load, outcome, tell)
-    return outcome
+            _finish(here, load, aborted, tell)
+    return here
 
 
 def _phases(
@@ -253,14 +245,14 @@ def _heal(here: Context) -> list[str]:
     return [str(one) for one in heal.undo_all(here.run, here.environment)]
 
 
-def _finish(here: Context, load: customers.Customers, outcome: Outcome, tell: Tell) -> None:
+def _finish(here: Context, load: customers.Customers, aborted: str, tell: Tell) -> None:
     """Stop sending, drain, and wait until no transfer is unknown and the last scrape was made."""
-    if outcome.aborted:
-        here.run.append("events.jsonl", {"event": "abort", "why": outcome.aborted})
+    if aborted:
+        here.run.append("events.jsonl", {"event": "abort", "why": aborted})
     _phase(here, "drain")
     tell("drain: every transfer reaches a final state", 10)
     load.stop()
-    if here.environment.ledger:
+    if here.environment.ledger and not aborted:
         _wait_for_ledger(here)
     sleep(here.environment.periods.get("scrape", _SCRAPE_S) + 1)
     _phase(here, "end")

@@ -18,7 +18,7 @@ __all__ = ["recollect", "rejudge", "rereport", "run"]
 
 def run(plan: Plan, root: Path, tell: Tell) -> Report:
     """Run a plan to its report."""
-    here = Context(runner.run(plan, root, tell).run, plan.environment)
+    here = runner.run(plan, root, tell)
     tell("collect, judge, report", 5)
     return _conclude(here, ask=True)
 
