@@ -62,10 +62,14 @@ def cold(folder: Path) -> float:
         "UV_CACHE_DIR": str(folder / "uv"),
     }
     began = now_ns()
-    with Progress() as progress:
-        sources = Sources(Cache(folder / "bin"), progress, path="", root=folder / "no-distribution")
-        sources.obtain(wanted_programs(), wanted_go())
-    return (now_ns() - began) / SECOND
+    try:
+        with Progress() as progress:
+            nowhere = folder / "no-distribution"
+            sources = Sources(Cache(folder / "bin"), progress, path="", root=nowhere)
+            sources.obtain(wanted_programs(), wanted_go())
+        return (now_ns() - began) / SECOND
+    finally:
+        discard(folder / "go")  # Go makes its modules read-only
 
 
 def main() -> None:
@@ -83,7 +87,6 @@ def main() -> None:
         folder = Path(name)
         if options.cold:
             took = cold(folder)
-            discard(folder / "go")  # Go makes its modules read-only
             verdict = machine.against(took, GOAL_COLD_S)
             print(f"programs from nothing: {took:.0f} s, goal {GOAL_COLD_S:.0f} s: {verdict}")
         found = [started(options.lab, folder) for _ in range(options.times)]
