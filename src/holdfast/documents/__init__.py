@@ -6,6 +6,7 @@ unit; and when it is not the YAML that `strict_yaml` accepts.
 
 import re
 from collections.abc import Callable, Mapping
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,13 +24,14 @@ from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
 from holdfast.model import Journey
 
+_TOLD = 10  # mistakes that one error names
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(text: object) -> float:
     """`500ms`, `60s`, `5m` or `1h` in seconds; a bare number has no unit and is refused."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
-    if match is None:
+    if match is None or not isfinite(float(match[1])):
         raise ValueError(f"{text!r} is not a duration such as 500ms, 60s or 5m")
     return float(match[1]) * _UNITS[match[2]]
 
@@ -37,7 +39,7 @@ def seconds(text: object) -> float:
 def per_second(text: object) -> float:
     """`60/s` as requests a second."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)/s", text) if isinstance(text, str) else None
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) < inf:
         raise ValueError(f"{text!r} is not a rate such as 60/s")
     return float(match[1])
 
@@ -64,7 +66,7 @@ Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Kubernetes(_Strict):
@@ -175,7 +177,7 @@ class Good(_Strict):
 class Between(_Strict):
     """A whole number, drawn evenly; both ends included."""
 
-    between: tuple[int, int]
+    between: Annotated[tuple[int, int], Field(strict=False)]  # YAML has lists only
 
 
 class Pick(_Strict):
@@ -209,7 +211,7 @@ class ObjectiveFile(_Strict):
 
     kind: Literal["recovery", "availability", "latency", "success", "failover", "restart", "money"]
     promise: str
-    limit: float
+    limit: Annotated[float, Field(ge=0)]
     unit: str
     source: str
     journey: str = ""
@@ -219,7 +221,7 @@ class Extension(_Strict):
     """What holdfast needs to know of an experiment, from Chaos Toolkit's `extensions` list."""
 
     name: Annotated[str, Field(pattern=r"^holdfast$")]
-    load: dict[str, Rate]
+    load: Annotated[dict[str, Rate], Field(min_length=1)]
     before: Duration
     stable: Duration
     after: Duration
@@ -241,12 +243,14 @@ def checked[T: BaseModel](
         InvalidInput: names the place, the path inside it, and what is wrong, all at once.
     """
     try:
-        return schema.model_validate(data, strict=False, context=context)
+        return schema.model_validate(data, context=context)
     except ValidationError as error:
         wrong = [
             f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"
             for one in error.errors(include_url=False)
         ]
+        if len(wrong) > _TOLD:
+            wrong[_TOLD:] = [f"and {len(wrong) - _TOLD} more"]
         raise InvalidInput(place, "; ".join(wrong), "Correct these keys") from None
 
 

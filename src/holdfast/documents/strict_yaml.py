@@ -1,7 +1,7 @@
 """YAML as people may write it here: no alias, no key twice, no tag, not too large, not too deep."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -9,38 +9,54 @@ from holdfast.errors import InvalidInput
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_VALUES = 50_000  # two seconds of reading
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, without a key twice, and not too deep."""
+    """YAML without aliases, tags, merges and keys twice, not too deep; dates are plain text."""
 
-    depth = 0
+    depth = values = 0
+    yaml_implicit_resolvers: ClassVar[Any] = {  # type: ignore[misc]  # untyped library
+        first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases are refused", problem_mark=self._here())
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # untyped library
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused("aliases are refused", event)
+        if event.tag is not None:
+            raise _refused("tags are refused", event)
         self.depth += 1
+        self.values += 1
         if self.depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {MAX_DEPTH} levels",
-                problem_mark=self._here(),
-            )
+            raise _refused(f"nested deeper than {MAX_DEPTH} levels", event)
+        if self.values > MAX_VALUES:
+            raise _refused(f"more than {MAX_VALUES} values", event)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
-    def _here(self) -> Any:
-        return self.peek_event().start_mark  # type: ignore[no-untyped-call]  # untyped library
+    def construct_scalar(self, node: Any) -> Any:
+        value: Any = super().construct_scalar(node)
+        value.encode()  # half a character, written as an escape, could never be printed
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refused("a key is not plain text", key)
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise _refused("merges (`<<`) are refused", key)
             if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
-                )
+                raise _refused(f"the key {key.value!r} stands twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _refused(problem: str, at: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
 
 
 def read_yaml(path: Path) -> Any:
@@ -65,5 +81,6 @@ def read_yaml(path: Path) -> Any:
         mark = error.problem_mark
         place = f"{path} line {mark.line + 1}" if mark else str(path)
         raise InvalidInput(place, error.problem or "not YAML", "Correct that line") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(str(path), f"not YAML: {error}", "Correct the file") from None
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInput(str(path), f"not YAML: {reason}", "Correct the file") from None
