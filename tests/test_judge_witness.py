@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.clock import SECOND
 from holdfast.judge import judge, timeline
+from holdfast.judge.counts import Counts
 from holdfast.judge.witness import Proof, witness
 from holdfast.model import Record
 from tests import judge_stories as they
@@ -23,7 +24,8 @@ type Change = Callable[[Record], Record]
 
 
 def proofs(record: Record) -> dict[str, Proof]:
-    return {one.name: one for one in witness(record, timeline.read(record))}
+    when = timeline.read(record)
+    return {one.name: one for one in witness(record, when, Counts(record, when))}
 
 
 def shown(record: Record) -> dict[str, bool | None]:

@@ -1,6 +1,5 @@
 """Ask every probe again over the whole run, and keep the raw answers. Computes nothing."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,7 +28,7 @@ def collect(here: Context) -> None:
         asked.append(breaker.raw)
     for question in asked:
         for name, answer in _answers(question, here, window_s, at_wall_s).items():
-            here.run.write_json(f"series/{name}.json", answer)
+            here.run.write_answer(f"series/{name}.json", answer)
     if here.environment.ledger:
         since = start.wall_ns / SECOND - _LEDGER_BEFORE_S
         _rows(here, "transfers", lambda: ledger.transfers(here, since))
@@ -54,11 +53,10 @@ def _answers(question: Raw, here: Context, window_s: float, at_wall_s: float) ->
         return {}
 
 
-def _rows(here: Context, name: str, read: Callable[[], list[dict[str, Any]]]) -> None:
+def _rows(here: Context, name: str, read: Callable[[], str]) -> None:
     try:
-        rows = read()
+        text = read()
     except HoldfastError as error:
         here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
         return
-    text = "".join(json.dumps(row) + "\n" for row in rows)
     write_whole(here.run.path(f"series/{name}.jsonl"), text)

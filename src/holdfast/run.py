@@ -264,11 +264,11 @@ def _wait_for_ledger(here: Context) -> None:
     first = Anchor(*(here.run.records("events.jsonl")[0][key] for key in ("mono_ns", "wall_ns")))
     for _ in ticks(SETTLE_S, every=1.0):
         try:
-            rows = ledger.transfers(here, first.wall_ns / SECOND - 1)
+            left = ledger.unfinished(here, first.wall_ns / SECOND - 1)
         except HoldfastError as error:
             here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
             return
-        if all(row.get("state") not in ledger.UNFINISHED for row in rows):
+        if not left:
             return
 
 

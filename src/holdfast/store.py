@@ -108,6 +108,10 @@ class Run:
         """Write a file whole or not at all."""
         write_whole(self.path(name), json.dumps(plain(data), indent=1) + "\n")
 
+    def write_answer(self, name: str, answer: Any) -> None:
+        """Write what a system answered, as it is: it is large, and a machine reads it."""
+        write_whole(self.path(name), json.dumps(answer) + "\n")
+
     def read_json(self, name: str) -> Any:
         """Read a JSON file of this run."""
         path = self.path(name)

@@ -7,6 +7,7 @@ fault that was not shown makes every finding unknown, whatever customers saw.
 from dataclasses import dataclass
 
 from holdfast.judge import customers, platform, timeline, witness
+from holdfast.judge.counts import Counts
 from holdfast.judge.finding import Ground, Judged
 from holdfast.judge.timeline import Timeline
 from holdfast.judge.witness import Proof
@@ -32,6 +33,7 @@ class Judgement:
     """What a run says: its findings, what they rest on, and the exit code that follows."""
 
     timeline: Timeline
+    counts: Counts
     proofs: tuple[Proof, ...]
     observations: tuple[Observation, ...]
     findings: tuple[Finding, ...]
@@ -42,13 +44,15 @@ class Judgement:
 def judge(record: Record) -> Judgement:
     """Judge a finished run."""
     when = timeline.read(record)
-    proofs = witness.witness(record, when)
     ground = Ground.of(record, when)
+    proofs = witness.witness(record, when, ground.counts)
     judged = [_one(name, ground, proofs) for name in record.plan["objectives"]]
     findings = tuple(one.finding for one in judged)
     verdict = worst(one.verdict for one in findings)
     observations = (*ground.observations(), *(o for one in judged for o in one.observations))
-    return Judgement(when, proofs, observations, findings, verdict, _exit_code(when, verdict))
+    return Judgement(
+        when, ground.counts, proofs, observations, findings, verdict, _exit_code(when, verdict)
+    )
 
 
 def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:

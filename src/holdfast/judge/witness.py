@@ -32,7 +32,7 @@ class Proof:
     why: str
 
 
-def witness(record: Record, timeline: Timeline) -> tuple[Proof, ...]:
+def witness(record: Record, timeline: Timeline, counts: Counts) -> tuple[Proof, ...]:
     """The three proofs for the run's fault."""
     fault = timeline.fault
     if fault is None:
@@ -43,7 +43,6 @@ def witness(record: Record, timeline: Timeline) -> tuple[Proof, ...]:
         why = f"the wall clock moved by {timeline.drift_s:.3f} s: counters cannot be aligned"
         blind = [Proof(name, None, why) for name in ("exposed", "struck")]
         return (*blind, _lasting(record, timeline))
-    counts = Counts(record, timeline)
     if str(fault["kind"]).startswith("gateway."):
         return (
             _gateway_exposed(counts, timeline, fault),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from holdfast.clock import SECOND
 from holdfast.judge import Judgement
-from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
 from holdfast.measure import Series, bad
 from holdfast.model import Journey, Json, Objective, Record, Sample
@@ -36,7 +35,7 @@ def tell(record: Record, judgement: Judgement, folder: Path) -> Report:
     """Everything that a report says about a run."""
     when, plan = judgement.timeline, record.plan
     journeys = {name: _journey(name, one) for name, one in plan["journeys"].items()}
-    counts = Counts(record, when)
+    counts = judgement.counts
     return Report(
         experiment=str(plan["name"]),
         title=str(plan["title"]),
