@@ -4,7 +4,7 @@ Anyone can recompute every verdict from the run folder. What could not be measur
 fault that was not shown makes every finding unknown, whatever customers saw.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast.judge import customers, platform, timeline, witness
 from holdfast.judge.counts import Counts
@@ -33,7 +33,7 @@ class Judgement:
     """What a run says: its findings, what they rest on, and the exit code that follows."""
 
     timeline: Timeline
-    counts: Counts
+    counts: Counts = field(compare=False, repr=False)
     proofs: tuple[Proof, ...]
     observations: tuple[Observation, ...]
     findings: tuple[Finding, ...]
