@@ -5,7 +5,7 @@ from typing import Any
 from holdfast import context
 from holdfast.clock import SECOND, now_ns, ticks
 from holdfast.customers import Tail
-from holdfast.documents import seconds
+from holdfast.documents import DurationText, seconds
 from holdfast.measure import first_lasting_window
 
 __all__ = ["wait"]
@@ -14,7 +14,9 @@ _LOOK_EVERY_S = 0.5
 
 
 def wait(
-    at_least: str, at_most: str, configuration: dict[str, Any] | None = None
+    at_least: DurationText,
+    at_most: DurationText,
+    configuration: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Hold the fault until customers have recovered and stayed so, or until `at_most`.
 

@@ -6,7 +6,7 @@ from typing import Any
 from holdfast import context, customers
 from holdfast.clock import SECOND, now_ns, until
 from holdfast.context import Context
-from holdfast.documents import seconds
+from holdfast.documents import DurationText, seconds
 from holdfast.measure import bad
 from holdfast.prometheus import Prometheus
 from holdfast.signals import raw_samples
@@ -17,7 +17,7 @@ _MOST_BAD = 0.01  # of the window's requests: a platform worse than this is not 
 _LEAST = 20  # requests of each journey, below which nothing can be said
 
 
-def customers_served(window: str, configuration: dict[str, Any] | None = None) -> bool:
+def customers_served(window: DurationText, configuration: dict[str, Any] | None = None) -> bool:
     """Was every journey well over the last `window`, such as `10s`: at most 1 % of it bad?
 
     Under plain `chaos run` nobody has started customers yet: this does, and waits for the window.

@@ -147,6 +147,9 @@ def test_a_file_that_cannot_be_read() -> None:
         ("!!set {a, b}\n", "line 1: tags are refused"),
         ("a: !mine 1\n", "line 1: tags are refused"),
         ("a: {<<: {b: 1}, b: 2}\n", "line 1: merges (`<<`) are refused"),
+        ("a: .nan\n", "line 1: .nan is not a finite number"),
+        ("a: [-.inf]\n", "line 1: -.inf is not a finite number"),
+        ("a: 1.0e+999\n", "line 1: 1.0e+999 is not a finite number"),
         ("a: [1, 2\n", "line 2: "),
         ("a: b: c\n", "line 1: mapping values are not allowed here"),
         ("\tx: 1\n", "line 1: found character '\\t' that cannot start any token"),
@@ -247,7 +250,6 @@ def test_a_key_that_nobody_knows(write: Callable[..., Path], place: str) -> None
         ("toxiproxy.0", "http://x", "Input should be a valid dictionary"),
         ("policy.max_share", 0.6, "Input should be less than or equal to 0.5"),
         ("policy.max_share", 0, "Input should be greater than 0"),
-        ("policy.max_share", float("nan"), "Input should be a finite number"),
         ("policy.max_share", "0.5", "Input should be a valid number"),
         ("policy.max_zones", 2, "Input should be less than or equal to 1"),
         ("policy.max_zones", -1, "Input should be greater than or equal to 0"),
@@ -344,8 +346,6 @@ def test_a_journey_that_is_wrong(
         ("recovery.misspelt", 1, "misspelt: Extra inputs are not permitted"),
         ("recovery.limit", "60s", "limit: Input should be a valid number"),
         ("recovery.limit", True, "limit: Input should be a valid number"),
-        ("recovery.limit", float("nan"), "limit: Input should be a finite number"),
-        ("recovery.limit", float("inf"), "limit: Input should be a finite number"),
         ("recovery.limit", -1, "limit: Input should be greater than or equal to 0"),
         ("recovery.kind", "score", "kind: Input should be 'recovery', 'availability'"),
         ("recovery.source", ..., "source: Field required"),
@@ -354,7 +354,6 @@ def test_a_journey_that_is_wrong(
 def test_an_objective_that_is_wrong(
     write: Callable[..., Path], place: str, value: object, words: str
 ) -> None:
-    """A limit that is no number would be met by anything, or by nothing."""
     path = write(yaml.safe_dump(changed(OBJECTIVES, place, value)))
     assert words in refusal(read_objectives, path)
 

@@ -22,10 +22,11 @@ from holdfast.errors import InvalidInput
 WAIT = ("holdfast.probes.recovery", "wait")
 STILL_THERE = ("holdfast.probes.landed", "still_there")
 UNDO = ("holdfast.actions.undo", "everything")
+_OURS = {"action": "holdfast.actions.", "probe": "holdfast.probes."}
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Provider(_Strict):
@@ -43,7 +44,7 @@ class Activity(_Strict):
     type: Literal["action", "probe"]
     name: Annotated[str, Field(min_length=1)]
     provider: Provider
-    tolerance: Literal[True] | None = None
+    tolerance: bool | None = None
 
     @property
     def calls(self) -> tuple[str, str]:
@@ -156,7 +157,8 @@ def _check_activities(experiment: Experiment, environment: Environment) -> None:
         for activity in getattr(experiment, section):
             place = f"{experiment.path}: {section}: {activity.name}"
             _check_call(activity, environment, place)
-            if section == "hypothesis" and activity.tolerance is not True:
+            needed = section == "hypothesis" or activity.tolerance is not None
+            if needed and activity.tolerance is not True:
                 raise InvalidInput(place, "its tolerance is not true", "Write `tolerance: true`")
             if section == "hypothesis" and activity.type != "probe":
                 raise InvalidInput(place, "an action stands in the hypothesis", "Use a probe")
@@ -164,16 +166,18 @@ def _check_activities(experiment: Experiment, environment: Environment) -> None:
 
 def _check_call(activity: Activity, environment: Environment, place: str) -> None:
     name, func = activity.calls
-    if not name.startswith("holdfast.") and name not in environment.modules:
+    if not name.startswith(_OURS[activity.type]) and name not in environment.modules:
         raise InvalidInput(
             place,
-            f"the module {name} is not allowed here",
-            "List it in the environment's `modules:`",
+            f"the module {name} is not allowed in an activity of type {activity.type}",
+            f"Call one of {_OURS[activity.type]}*, or list it in the environment's `modules:`",
         )
     try:
         exported = getattr(module(activity), "__all__", ())
     except ImportError as error:
         raise InvalidInput(place, f"no module {name}: {error}", "Correct its name") from None
+    except Exception as error:  # noqa: BLE001  # a module of the user may raise anything
+        raise InvalidInput(place, f"{name} cannot be imported: {error!r}", "Correct it") from None
     if func not in exported:
         known = ", ".join(exported) or "none"
         raise InvalidInput(place, f"{name} has no activity {func}", f"It has: {known}")
@@ -184,12 +188,15 @@ def _check_arguments(activity: Activity, place: str) -> None:
     called = function(activity)
     signature = inspect.signature(called)
     arguments = activity.provider.arguments
+    takes = [name for name in signature.parameters if name != "configuration"]
     try:
+        if "configuration" in arguments:
+            raise TypeError("Chaos Toolkit itself gives the configuration")
         signature.bind(**arguments)
     except TypeError as error:
-        takes = ", ".join(name for name in signature.parameters if name != "configuration")
-        raise InvalidInput(place, str(error), f"{activity.calls[1]} takes: {takes}") from None
-    hints = get_type_hints(called)
+        step = f"{activity.calls[1]} takes: {', '.join(takes) or 'nothing'}"
+        raise InvalidInput(place, str(error), step) from None
+    hints = get_type_hints(called, include_extras=True)
     for name, value in arguments.items():
         try:
             TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
@@ -203,9 +210,9 @@ def _check_shape(experiment: Experiment) -> None:
     calls = [activity.calls for activity in experiment.method]
     kinds = [activity.type for activity in experiment.method]
     place = f"{experiment.path}: method"
-    if kinds.count("action") != 1 or kinds[0] != "action":
+    if kinds.count("action") != 1 or kinds[0] != "action" or calls[0] == UNDO:
         raise InvalidInput(
-            place, "it has to begin with its one action", "Break one thing in one experiment"
+            place, "it has to begin with its one fault", "Break one thing in one experiment"
         )
     if calls[-2:] != [WAIT, STILL_THERE]:
         raise InvalidInput(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +35,11 @@ def seconds(text: object) -> float:
     if match is None or not isfinite(float(match[1])):
         raise ValueError(f"{text!r} is not a duration such as 500ms, 60s or 5m")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _duration_text(text: str) -> str:
+    seconds(text)
+    return text
 
 
 def per_second(text: object) -> float:
@@ -61,6 +67,7 @@ def _written(pattern: str, example: str) -> WithJsonSchema:
 
 Duration = Annotated[float, _with_unit(seconds), _written(r"^\d+(\.\d+)?(ms|s|m|h)$", "60s")]
 Rate = Annotated[float, _with_unit(per_second), _written(r"^\d+(\.\d+)?/s$", "60/s")]
+DurationText = Annotated[str, AfterValidator(_duration_text)]  # as an activity's argument
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
 

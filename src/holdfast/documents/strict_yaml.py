@@ -1,5 +1,6 @@
 """YAML as people may write it here: no alias, no key twice, no tag, not too large, not too deep."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ MAX_VALUES = 50_000  # two seconds of reading
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases, tags, merges and keys twice, not too deep; dates are plain text."""
+    """YAML without aliases, tags, merges, keys twice, infinities; a date is plain text."""
 
     depth = values = 0
     yaml_implicit_resolvers: ClassVar[Any] = {  # type: ignore[misc]  # untyped library
@@ -42,6 +43,12 @@ class _Loader(yaml.SafeLoader):
         value.encode()  # half a character, written as an escape, could never be printed
         return value
 
+    def construct_yaml_float(self, node: Any) -> float:
+        value: float = super().construct_yaml_float(node)
+        if not isfinite(value):
+            raise _refused(f"{node.value} is not a finite number", node)
+        return value
+
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()
         for key, _ in node.value:
@@ -53,6 +60,9 @@ class _Loader(yaml.SafeLoader):
                 raise _refused(f"the key {key.value!r} stands twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 def _refused(problem: str, at: Any) -> yaml.MarkedYAMLError:
