@@ -3,7 +3,6 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 LAB ?= 1
 
-UV = $$(./toolchain.sh uv)
 RUN = .venv/bin/
 CODE = actions probes reports experiments src lab tests benchmarks
 
@@ -15,7 +14,8 @@ help: ## Show this help
 setup: .venv/.synced ## Find or bring uv and Python >= 3.12, and install everything, pinned by hash
 
 .venv/.synced: pyproject.toml uv.lock toolchain.sh
-	@UV_PYTHON=$$(./toolchain.sh python) $(UV) sync --frozen --quiet
+	@python=$$(./toolchain.sh python); uv=$$(./toolchain.sh uv); \
+	    UV_PYTHON=$$python $$uv sync --frozen --quiet
 	@touch $@
 
 format: setup ## Format the code
@@ -56,7 +56,8 @@ report: setup ## Render the newest run's report again and say where it lies
 	@$(RUN)holdfast report "$$(ls -d runs/*/*/ | sort -t/ -k3 | tail -n 1)"
 
 build: setup ## Build the sdist and the wheel
-	@UV_PYTHON=$$(./toolchain.sh python) $(UV) build --quiet && ls -l dist
+	@python=$$(./toolchain.sh python); uv=$$(./toolchain.sh uv); \
+	    UV_PYTHON=$$python $$uv build --quiet && ls -l dist
 
 clean: ## Remove what was built here; run folders stay
 	@rm -rf build dist .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info src/*.egg-info

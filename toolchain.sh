@@ -38,12 +38,16 @@ find_uv() {
     if command -v uv 2>/dev/null; then return; fi
     if [ ! -x .tools/bin/uv ]; then
         found=$(find_python)
+        found=${found:-$(command -v python3 || true)} # an older one can fetch uv, and uv the rest
         if [ -z "$found" ]; then
             echo "error: neither uv nor Python 3.12 or newer was found. Install one of them." >&2
             exit 1
         fi
         rm -rf .tools .tools.new
-        "$found" -m venv .tools.new >&2
+        "$found" -m venv .tools.new >&2 || {
+            echo "error: $found cannot make a virtual environment. Install uv, or Python >= 3.12." >&2
+            exit 1
+        }
         .tools.new/bin/python -m pip install --quiet --disable-pip-version-check "uv==0.13.9" >&2
         rm -rf .tools.new/bin/__pycache__
         mkdir -p .tools/bin
