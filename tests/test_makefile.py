@@ -146,12 +146,22 @@ def test_a_uv_on_path_is_used(machine: Machine) -> None:
 @pytest.mark.parametrize("wanted", ["python", "uv"])
 def test_it_says_plainly_what_is_missing(machine: Machine, wanted: str) -> None:
     """One sentence, not a shell's complaint about an empty command."""
-    machine.script(machine.folder / "bin" / "python3", "exit 1")
     done = machine.toolchain(wanted)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
         "error: neither uv nor Python 3.12 or newer was found. Install one of them.\n"
+    )
+
+
+def test_an_old_interpreter_that_cannot_fetch_uv_is_named(machine: Machine) -> None:
+    """A distribution may ship Python without what makes virtual environments."""
+    old = machine.folder / "bin" / "python3"
+    machine.script(old, "exit 1")
+    done = machine.toolchain("uv")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {old} cannot make a virtual environment. Install uv, or Python >= 3.12.\n"
     )
 
 
