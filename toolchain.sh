@@ -38,7 +38,7 @@ find_uv() {
     if command -v uv 2>/dev/null; then return; fi
     if [ ! -x .tools/bin/uv ]; then
         found=$(find_python)
-        found=${found:-$(candidates | head -n 1)} # an older one can fetch uv, and uv the rest
+        found=${found:-$(candidates | { read -r one && echo "$one" || true; })} # an older one can fetch uv, and uv the rest
         if [ -z "$found" ]; then
             echo "error: neither uv nor Python 3.12 or newer was found. Install one of them." >&2
             exit 1
