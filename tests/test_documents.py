@@ -100,7 +100,7 @@ def test_durations(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [60, 60.0, True, None, "60", "", "60 s", "-1s", "1e3s", "1d", ".5s", "60s\n", "9" * 400 + "s"],
+    [60, 60.0, True, None, "60", "", "60 s", "-1s", "1e3s", "1d", ".5s", "60s\n", "9" * 308 + "h"],
     ids=lambda one: repr(one)[:12],
 )
 def test_what_is_no_duration(text: object) -> None:
@@ -267,6 +267,11 @@ def test_a_key_that_nobody_knows(write: Callable[..., Path], place: str) -> None
         ("periods", ["1s"], "Input should be a valid dictionary"),
         ("signals.up.metric", "rate(x[1m])", "String should match pattern"),
         ("ledger.transfers", "nowhere", "String should match pattern"),
+        ("prometheus.url", "http://:9090", "a URL needs a host, and a port up to 65535"),
+        ("prometheus.url", "http://[::1", "Invalid IPv6 URL"),
+        ("toxiproxy.0.url", "http://127.9.0.11:99999", "Port out of range 0-65535"),
+        ("toxiproxy.0.url", "http://127.9.0.11:api", "Port could not be cast to integer"),
+        ("customers.url", "http://a..b", "label empty"),
     ],
 )
 def test_a_value_that_is_wrong(
@@ -347,6 +352,9 @@ def test_a_journey_that_is_wrong(
         ("recovery.limit", "60s", "limit: Input should be a valid number"),
         ("recovery.limit", True, "limit: Input should be a valid number"),
         ("recovery.limit", -1, "limit: Input should be greater than or equal to 0"),
+        ("pix-latency.limit", 5, "the limit of a latency is a share, between 0 and 1"),
+        ("pix-latency.limit", 1, "the limit of a latency is a share, between 0 and 1"),
+        ("success.limit", 0, "the limit of a success is a share, between 0 and 1"),
         ("recovery.kind", "score", "kind: Input should be 'recovery', 'availability'"),
         ("recovery.source", ..., "source: Field required"),
     ],
@@ -354,6 +362,7 @@ def test_a_journey_that_is_wrong(
 def test_an_objective_that_is_wrong(
     write: Callable[..., Path], place: str, value: object, words: str
 ) -> None:
+    """Five seconds, written as the share that may be slower, would be met by anything."""
     path = write(yaml.safe_dump(changed(OBJECTIVES, place, value)))
     assert words in refusal(read_objectives, path)
 

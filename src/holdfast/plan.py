@@ -8,7 +8,8 @@ from typing import Any
 
 import requests
 
-from holdfast import __version__, experiment, rights
+from holdfast import __version__, customers, experiment, guard, rights
+from holdfast.clock import within
 from holdfast.cluster import Cluster
 from holdfast.context import packaged
 from holdfast.documents import (
@@ -20,7 +21,7 @@ from holdfast.documents import (
     read_objectives,
     seconds,
 )
-from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
+from holdfast.errors import HoldfastError, InvalidInput, Unreachable
 from holdfast.experiment import Experiment
 from holdfast.heal import open_systems
 from holdfast.measure import needed
@@ -30,6 +31,8 @@ MARGIN_S = 5.0  # a hold outlasts promise + stable + longest limit by this much
 HOLD_MIN_S = 60.0  # a held fault is never shorter: a slower mechanism might still react
 GROWTH = 2.0  # a phase may grow to this many times its length until success can be decided
 WINDOW_MIN = 299  # requests a window needs to exclude 1 % bad at 95 % confidence
+_ASK_S = 5.0  # until a system counts as silent
+_NOW = {"since": "9999999999"}  # whether a record answers, without all that it holds
 IRREVERSIBLE = {("holdfast.actions.pods", "kill")}
 
 
@@ -90,6 +93,7 @@ def read(path: Path, environment_path: Path) -> Plan:
     _check_objectives(plan)
     _check_hold(plan)
     _check_windows(plan)
+    customers.check(environment, plan.journeys, extension.load)
     return plan
 
 
@@ -107,25 +111,45 @@ def make(path: Path, environment_path: Path) -> Plan:
 
 
 def ask(environment: Environment) -> dict[str, str]:
-    """Every system's version, all asked at once; the first that does not answer is the error."""
-    answers = questions(environment)
-    with ThreadPoolExecutor(len(answers)) as pool:
-        futures = {name: pool.submit(answer) for name, answer in answers.items()}
-        return {name: future.result() for name, future in futures.items()}
+    """Every system's version; the first that does not answer well is the error."""
+    versions = {}
+    for name, answer in _answered(questions(environment)).items():
+        if isinstance(answer, HoldfastError):
+            raise answer
+        versions[name] = answer
+    return versions
+
+
+def problems(environment: Environment) -> dict[str, HoldfastError | str]:
+    """Each system's version, and the rights, or what is wrong with them, for `holdfast doctor`."""
+    return _answered(questions(environment) | {"rights": lambda: _all_rights(environment)})
+
+
+def _answered(asked: Mapping[str, Callable[[], str]]) -> dict[str, HoldfastError | str]:
+    """What each question was answered with, all asked at once."""
+
+    def answer(question: Callable[[], str]) -> HoldfastError | str:
+        try:
+            return question()
+        except HoldfastError as error:
+            return error
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return dict(zip(asked, pool.map(answer, asked.values()), strict=True))
 
 
 def questions(environment: Environment) -> dict[str, Callable[[], str]]:
     """For each system, the call that tells its version, or raises what is wrong with it."""
     asked: dict[str, Callable[[], str]] = {
         "kubernetes": lambda: _kubernetes(environment),
-        "prometheus": lambda: Prometheus(environment.prometheus.url).version(),
+        "prometheus": lambda: Prometheus(environment.prometheus.url, _ASK_S).version(),
         "entrance": lambda: _answers(environment.customers.url, "the customers' entrance"),
     }
     for url, toxiproxy in open_systems(environment).toxiproxies.items():
         asked[f"toxiproxy {url}"] = toxiproxy.version
-    if environment.ledger:
-        settlements = environment.ledger.settlements
-        asked["settlements"] = lambda: _answers(settlements, "the bank side's record")
+    if (ledger := environment.ledger) is not None:
+        asked["ledger"] = lambda: _answers(ledger.transfers, "the ledger", _NOW)
+        asked["settlements"] = lambda: _answers(ledger.settlements, "the bank side's record", _NOW)
     return asked
 
 
@@ -148,13 +172,7 @@ def resolve(plan: Plan) -> list[dict[str, Any]]:
 
 def _kubernetes(environment: Environment) -> str:
     cluster = Cluster(environment.kubernetes.kubeconfig)
-    uid = cluster.uid()
-    if uid != environment.kubernetes.cluster_uid:
-        raise Refused(
-            f"cluster {uid}",
-            f"the environment file names {environment.kubernetes.cluster_uid}",
-            "Point the kubeconfig at the right cluster, or correct `kubernetes.cluster_uid`",
-        )
+    guard.check_cluster(environment, cluster.uid())
     return cluster.version()
 
 
@@ -163,15 +181,21 @@ def _all_rights(environment: Environment) -> str:
     return "every action, and its undo"
 
 
-def _answers(url: str, what: str) -> str:
+def _answers(url: str, what: str, query: Mapping[str, str] | None = None) -> str:
+    def send() -> int:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy between us and it
+            return session.get(
+                url, params=query, timeout=_ASK_S, allow_redirects=False, stream=True
+            ).status_code
+
     try:
-        answer = requests.get(url, timeout=(2, 5), allow_redirects=False, stream=True)
-    except requests.RequestException as error:
-        reason = type(error).__name__
-        raise Unreachable(url, f"{what} did not answer ({reason})", "Is it running?") from None
-    with answer:
-        if answer.status_code >= 500:
-            raise Unreachable(url, f"{what} answered {answer.status_code}", "Look at its log")
+        code = within(_ASK_S, send)
+    except (requests.RequestException, TimeoutError) as error:
+        why = f"{what} did not answer ({type(error).__name__})"
+        raise Unreachable(url, why, "Is it running?") from None
+    if code >= 500:
+        raise Unreachable(url, f"{what} answered {code}", "Look at its log")
     return "answers"
 
 
@@ -192,7 +216,9 @@ def _chosen[T](names: Any, known: Mapping[str, T], place: str, file: str) -> dic
 
 def _check_hold(plan: Plan) -> None:
     place = f"{plan.experiment.path}: method: {plan.experiment.wait().name}"
-    at_least, at_most = _durations(plan, place)
+    at_least, at_most = plan.hold_s()
+    if at_least > at_most:
+        raise InvalidInput(place, "at_least is longer than at_most", "Swap them")
     extension = plan.experiment.extension
     promises = [one.limit for one in plan.objectives.values() if one.kind == "recovery"]
     promise = max(promises, default=HOLD_MIN_S)
@@ -214,16 +240,6 @@ def _check_hold(plan: Plan) -> None:
         )
 
 
-def _durations(plan: Plan, place: str) -> tuple[float, float]:
-    try:
-        at_least, at_most = plan.hold_s()
-    except ValueError as error:
-        raise InvalidInput(place, str(error), "Write a number and its unit") from None
-    if at_least > at_most:
-        raise InvalidInput(place, "at_least is longer than at_most", "Swap them")
-    return at_least, at_most
-
-
 def _check_windows(plan: Plan) -> None:
     """A window or a phase that is too short to support its claim is refused beforehand."""
     extension = plan.experiment.extension
@@ -235,20 +251,21 @@ def _check_windows(plan: Plan) -> None:
                 f" requests; a window needs {WINDOW_MIN} to exclude 1 % bad",
                 f"Write {WINDOW_MIN / rate + 0.05:.1f}s or more",
             )
-    for success in plan.objectives.values():
-        if success.kind == "success":
-            _check_phases(plan, success)
+    for name, objective in plan.objectives.items():
+        if objective.kind in ("success", "latency"):
+            _check_phases(plan, name, objective)
 
 
-def _check_phases(plan: Plan, success: ObjectiveFile) -> None:
-    """Could the phases, grown to their bound, ever decide this objective?"""
-    extension, many = plan.experiment.extension, needed(success.limit, 0)
-    rate = extension.load[success.journey]
+def _check_phases(plan: Plan, name: str, objective: ObjectiveFile) -> None:
+    """Could the phases ever decide this objective? They grow until `success` is decided."""
+    extension, many = plan.experiment.extension, needed(objective.limit, 0)
+    rate = extension.load[objective.journey]
+    growth = GROWTH if objective.kind == "success" else 1.0
     for phase, length in (("before", extension.before), ("after", extension.after)):
-        if rate * length * GROWTH < many:
+        if rate * length * growth < many:
             raise InvalidInput(
                 f"{plan.experiment.path}: {phase}",
-                f"{length:g} s of {success.journey} at {rate:g}/s can never decide `success`,"
+                f"{length:g} s of {objective.journey} at {rate:g}/s can never decide `{name}`,"
                 f" which needs {many} requests without a failure",
                 f"Write {many / rate + 0.5:.0f}s or more",
             )
@@ -257,11 +274,8 @@ def _check_phases(plan: Plan, success: ObjectiveFile) -> None:
 def _check_objectives(plan: Plan) -> None:
     for name, objective in plan.objectives.items():
         if objective.kind in ("latency", "success") and not objective.journey:
-            raise InvalidInput(
-                f"objectives.yaml: {name}",
-                f"a {objective.kind} needs its journey",
-                "Add `journey:`",
-            )
+            why = f"a {objective.kind} needs its journey"
+            raise InvalidInput(f"objectives.yaml: {name}", why, "Add `journey:`")
         if objective.journey and objective.journey not in plan.journeys:
             raise InvalidInput(
                 f"{plan.experiment.path}: objectives: {name}",
@@ -277,22 +291,10 @@ def _check_objectives(plan: Plan) -> None:
         )
     if "failover" in kinds:
         proxy = next(plan.experiment.faults()).provider.arguments.get("proxy")
-        if proxy not in plan.environment.breakers:
+        breaker = plan.environment.breakers.get(str(proxy))
+        if breaker is None or breaker.backup is None:
             raise InvalidInput(
                 f"{plan.experiment.path}: objectives: failover",
-                f"the environment's `breakers:` does not have {proxy}",
-                "Say there what opens it, or leave the objective out",
+                f"the environment's `breakers:` does not have {proxy} and its backup",
+                "Say there what opens it and who takes over, or leave the objective out",
             )
-
-
-def problems(environment: Environment) -> dict[str, HoldfastError | str]:
-    """Each system's version, and the rights, or what is wrong with them, for `holdfast doctor`."""
-    found: dict[str, HoldfastError | str] = {}
-    asked = questions(environment)
-    asked["rights"] = lambda: _all_rights(environment)
-    for name, question in asked.items():
-        try:
-            found[name] = question()
-        except HoldfastError as error:
-            found[name] = error
-    return found

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from math import inf, isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,22 +20,23 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
 
 from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
 from holdfast.model import Journey
 
-_TOLD = 10  # mistakes that one error names
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(text: object) -> float:
     """`500ms`, `60s`, `5m` or `1h` in seconds; a bare number has no unit and is refused."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
-    if match is None or not isfinite(float(match[1])):
+    found = float(match[1]) * _UNITS[match[2]] if match else inf
+    if not isfinite(found):
         raise ValueError(f"{text!r} is not a duration such as 500ms, 60s or 5m")
-    return float(match[1]) * _UNITS[match[2]]
+    return found
 
 
 def _duration_text(text: str) -> str:
@@ -48,6 +50,13 @@ def per_second(text: object) -> float:
     if match is None or not 0 < float(match[1]) < inf:
         raise ValueError(f"{text!r} is not a rate such as 60/s")
     return float(match[1])
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if not (parts.hostname or "").encode("idna") or parts.port == 0:  # which checks both
+        raise ValueError("a URL needs a host, and a port up to 65535")
+    return text
 
 
 def _with_unit(parse: Callable[[object], float]) -> BeforeValidator:
@@ -68,8 +77,7 @@ def _written(pattern: str, example: str) -> WithJsonSchema:
 Duration = Annotated[float, _with_unit(seconds), _written(r"^\d+(\.\d+)?(ms|s|m|h)$", "60s")]
 Rate = Annotated[float, _with_unit(per_second), _written(r"^\d+(\.\d+)?/s$", "60/s")]
 DurationText = Annotated[str, AfterValidator(_duration_text)]  # as an activity's argument
-Share = Annotated[float, Field(gt=0, le=0.5)]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$"), AfterValidator(_url)]
 
 
 class _Strict(BaseModel):
@@ -142,7 +150,7 @@ class Policy(_Strict):
 
     namespaces: list[str]
     max_zones: Annotated[int, Field(ge=0, le=1)] = 1
-    max_share: Share = 0.5
+    max_share: Annotated[float, Field(gt=0, le=0.5)] = 0.5
     allow_outage: bool = False
     allow_taint: bool = False
     proxies: list[str] = []
@@ -223,6 +231,12 @@ class ObjectiveFile(_Strict):
     source: str
     journey: str = ""
 
+    @model_validator(mode="after")
+    def _a_share(self) -> Self:
+        if self.kind in ("latency", "success") and not 0 < self.limit < 1:
+            raise ValueError(f"the limit of a {self.kind} is a share, between 0 and 1")
+        return self
+
 
 class Extension(_Strict):
     """What holdfast needs to know of an experiment, from Chaos Toolkit's `extensions` list."""
@@ -256,8 +270,8 @@ def checked[T: BaseModel](
             f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"
             for one in error.errors(include_url=False)
         ]
-        if len(wrong) > _TOLD:
-            wrong[_TOLD:] = [f"and {len(wrong) - _TOLD} more"]
+        if len(wrong) > 10:  # nobody reads more
+            wrong[10:] = [f"and {len(wrong) - 10} more"]
         raise InvalidInput(place, "; ".join(wrong), "Correct these keys") from None
 
 
