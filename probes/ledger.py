@@ -33,7 +33,7 @@ def transfers(here: Context, since: float) -> str:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
     """
     assert here.environment.ledger
-    return _lines(here.environment.ledger.transfers, since)
+    return lines(here.environment.ledger.transfers, since)
 
 
 def settlements(here: Context, since: float) -> str:
@@ -43,20 +43,27 @@ def settlements(here: Context, since: float) -> str:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
     """
     assert here.environment.ledger
-    return _lines(here.environment.ledger.settlements, since)
+    return lines(here.environment.ledger.settlements, since)
 
 
-def _lines(url: str, since: float) -> str:
+def lines(url: str, since: float) -> str:
+    """What a record at this URL holds since then (Unix seconds), as it came.
+
+    Raises:
+        Unreachable: it does not answer, or what it answers is not lines of JSON.
+    """
+    asked = {"since": f"{since:.6f}"}
     try:
-        answer = requests.get(
-            url, params={"since": f"{since:.6f}"}, timeout=_DEADLINE_S, allow_redirects=False
-        )
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy between us and it
+            answer = session.get(url, params=asked, timeout=_DEADLINE_S, allow_redirects=False)
         if answer.status_code != 200:
             raise Unreachable(url, f"answered {answer.status_code}", "Look at its log")
     except requests.RequestException as error:
         raise Unreachable(
             url, f"the record cannot be read ({type(error).__name__})", "Is it running?"
         ) from None
+    answer.encoding = "utf-8"  # JSON is; to guess it from megabytes takes a while
     text = answer.text
     if text and not (text.startswith("{") and text.endswith("}\n")):
         raise Unreachable(url, "its answer is not lines of JSON, or was cut off", "Look at its log")

@@ -8,23 +8,16 @@ from typing import Any
 
 import requests
 
-from holdfast import __version__, customers, experiment, guard, rights
+from holdfast import __version__, customers, documents, experiment, guard, rights
 from holdfast.clock import within
 from holdfast.cluster import Cluster
 from holdfast.context import packaged
-from holdfast.documents import (
-    Environment,
-    JourneyFile,
-    ObjectiveFile,
-    read_environment,
-    read_journeys,
-    read_objectives,
-    seconds,
-)
+from holdfast.documents import Environment, JourneyFile, ObjectiveFile, seconds
 from holdfast.errors import HoldfastError, InvalidInput, Unreachable
 from holdfast.experiment import Experiment
 from holdfast.heal import open_systems
 from holdfast.measure import needed
+from holdfast.probes.ledger import lines
 from holdfast.prometheus import Prometheus
 
 MARGIN_S = 5.0  # a hold outlasts promise + stable + longest limit by this much
@@ -32,7 +25,7 @@ HOLD_MIN_S = 60.0  # a held fault is never shorter: a slower mechanism might sti
 GROWTH = 2.0  # a phase may grow to this many times its length until success can be decided
 WINDOW_MIN = 299  # requests a window needs to exclude 1 % bad at 95 % confidence
 _ASK_S = 5.0  # until a system counts as silent
-_NOW = {"since": "9999999999"}  # whether a record answers, without all that it holds
+_FAR_S = 9_999_999_999.0  # since then a record holds nothing: only whether it answers is asked
 IRREVERSIBLE = {("holdfast.actions.pods", "kill")}
 
 
@@ -79,10 +72,10 @@ def read(path: Path, environment_path: Path) -> Plan:
     Raises:
         InvalidInput: names the file, the place, the reason and the next step.
     """
-    environment = read_environment(environment_path)
+    environment = documents.read_environment(environment_path)
     checked = experiment.read(path, environment)
-    journeys = read_journeys(_beside(path, "journeys.yaml"))
-    objectives = read_objectives(_beside(path, "objectives.yaml"))
+    journeys = documents.read_journeys(_beside(path, "journeys.yaml"))
+    objectives = documents.read_objectives(_beside(path, "objectives.yaml"))
     extension = checked.extension
     plan = Plan(
         checked,
@@ -112,12 +105,11 @@ def make(path: Path, environment_path: Path) -> Plan:
 
 def ask(environment: Environment) -> dict[str, str]:
     """Every system's version; the first that does not answer well is the error."""
-    versions = {}
-    for name, answer in _answered(questions(environment)).items():
+    answers = _answered(questions(environment))
+    for answer in answers.values():
         if isinstance(answer, HoldfastError):
             raise answer
-        versions[name] = answer
-    return versions
+    return {name: str(answer) for name, answer in answers.items()}
 
 
 def problems(environment: Environment) -> dict[str, HoldfastError | str]:
@@ -143,13 +135,13 @@ def questions(environment: Environment) -> dict[str, Callable[[], str]]:
     asked: dict[str, Callable[[], str]] = {
         "kubernetes": lambda: _kubernetes(environment),
         "prometheus": lambda: Prometheus(environment.prometheus.url, _ASK_S).version(),
-        "entrance": lambda: _answers(environment.customers.url, "the customers' entrance"),
+        "entrance": lambda: _entrance(environment.customers.url),
     }
     for url, toxiproxy in open_systems(environment).toxiproxies.items():
         asked[f"toxiproxy {url}"] = toxiproxy.version
     if (ledger := environment.ledger) is not None:
-        asked["ledger"] = lambda: _answers(ledger.transfers, "the ledger", _NOW)
-        asked["settlements"] = lambda: _answers(ledger.settlements, "the bank side's record", _NOW)
+        asked["ledger"] = lambda: _record(ledger.transfers)
+        asked["settlements"] = lambda: _record(ledger.settlements)
     return asked
 
 
@@ -159,15 +151,10 @@ def resolve(plan: Plan) -> list[dict[str, Any]]:
     Raises:
         Refused: the policy forbids it, or nothing matches.
     """
+    (fault,) = plan.experiment.faults()
+    targets: Any = getattr(experiment.module(fault), "targets", lambda *_, **__: [])
     cluster = Cluster(plan.environment.kubernetes.kubeconfig)
-    found: list[dict[str, Any]] = []
-    for activity in plan.experiment.faults():
-        module = experiment.module(activity)
-        if not hasattr(module, "targets"):
-            continue
-        arguments = dict(activity.provider.arguments)
-        found.extend(module.targets(cluster, plan.environment, **arguments))
-    return found
+    return list(targets(cluster, plan.environment, **fault.provider.arguments))
 
 
 def _kubernetes(environment: Environment) -> str:
@@ -181,21 +168,31 @@ def _all_rights(environment: Environment) -> str:
     return "every action, and its undo"
 
 
-def _answers(url: str, what: str, query: Mapping[str, str] | None = None) -> str:
+def _entrance(url: str) -> str:
     def send() -> int:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy between us and it
-            return session.get(
-                url, params=query, timeout=_ASK_S, allow_redirects=False, stream=True
-            ).status_code
+        session = requests.Session()
+        session.trust_env = False  # no proxy between us and it
+        with (
+            session,
+            session.get(url, timeout=_ASK_S, allow_redirects=False, stream=True) as answer,
+        ):
+            return answer.status_code
 
     try:
         code = within(_ASK_S, send)
     except (requests.RequestException, TimeoutError) as error:
-        why = f"{what} did not answer ({type(error).__name__})"
-        raise Unreachable(url, why, "Is it running?") from None
+        why = f"no answer ({type(error).__name__})"
+        raise Unreachable(url, why, "Is the customers' entrance running?") from None
     if code >= 500:
-        raise Unreachable(url, f"{what} answered {code}", "Look at its log")
+        raise Unreachable(url, f"it answered {code}", "Look at the log of the customers' entrance")
+    return "answers"
+
+
+def _record(url: str) -> str:
+    try:
+        within(_ASK_S, lambda: lines(url, _FAR_S))
+    except TimeoutError:
+        raise Unreachable(url, f"no answer within {_ASK_S:g} s", "Is it running?") from None
     return "answers"
 
 
@@ -208,9 +205,8 @@ def _beside(path: Path, name: str) -> Path:
 def _chosen[T](names: Any, known: Mapping[str, T], place: str, file: str) -> dict[str, T]:
     for name in names:
         if name not in known:
-            raise InvalidInput(
-                f"{place}: {name}", f"{file} does not have it", f"It has: {', '.join(known)}"
-            )
+            step = f"It has: {', '.join(known)}"
+            raise InvalidInput(f"{place}: {name}", f"{file} does not have it", step)
     return {name: known[name] for name in names}
 
 
