@@ -5,7 +5,7 @@ from typing import Any
 
 from holdfast.clock import SECOND, Anchor
 from holdfast.context import Context
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, InvalidInput
 from holdfast.probes import breaker, landed, ledger, sla
 from holdfast.store import write_whole
 
@@ -38,6 +38,9 @@ def collect(here: Context) -> None:
 def span(here: Context) -> tuple[Anchor, Anchor]:
     """The first and the last anchor of the run."""
     anchors = [one for one in here.run.records("events.jsonl") if one["event"] == "anchor"]
+    if not anchors:
+        path = str(here.run.path("events.jsonl"))
+        raise InvalidInput(path, "it holds no anchor", "Collect for a run that has begun")
     first, last = anchors[0], anchors[-1]
     return (
         Anchor(first["mono_ns"], first["wall_ns"]),

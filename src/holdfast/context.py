@@ -70,8 +70,10 @@ def of(configuration: Mapping[str, Any] | None) -> Context:
     """
     folder = (configuration or {}).get(KEY) or os.environ.get(_remembered())
     run = Run.open(Path(folder)) if folder else _plain()
-    environment = recorded(Environment, run.read_json("plan.json")["environment"], "plan.json")
-    return Context(run, environment)
+    plan = run.read_json("plan.json")
+    written = plan.get("environment") if isinstance(plan, dict) else None
+    place = f"{run.path('plan.json')}: environment"
+    return Context(run, recorded(Environment, written, place))
 
 
 def packaged(name: str) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from holdfast import collect, context
 from holdfast import run as runner
 from holdfast.context import Context
+from holdfast.errors import InvalidInput
 from holdfast.judge import judge
 from holdfast.pipeline import story
 from holdfast.plan import Plan
@@ -39,6 +40,10 @@ def rereport(folder: Path) -> Report:
 
 
 def _conclude(here: Context, *, ask: bool) -> Report:
+    if "objectives" not in here.plan():
+        raise InvalidInput(
+            str(here.run.folder), "a plain `chaos run` gives no verdict", "Use `holdfast run`"
+        )
     if ask:
         collect.collect(here)
     record = here.run.record()
