@@ -4,16 +4,20 @@ Seconds count from the fault (`stories.ORIGIN`). `Story()` is a healthy wallet w
 turned slow: the breakers opened at their floor, the backup carried the rest, customers saw nothing.
 """
 
+import csv
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from holdfast.clock import SECOND
 from holdfast.judge import Judgement, judge
 from holdfast.measure import Series
 from holdfast.model import Journey, Json, Record, Sample
+from holdfast.store import SAMPLES, Run
 from tests.stories import (
     BALANCE,
     PIX,
@@ -109,6 +113,31 @@ def told(story: Story = Story()) -> Record:
     )
 
 
+def laid(record: Record, root: Path) -> Run:
+    """The folder of that run."""
+    run = Run.create(root, "story")
+    run.write_json("plan.json", record.plan)
+    for name, records in (
+        ("events.jsonl", record.events),
+        ("samples/pods.jsonl", record.pods),
+        ("samples/readbacks.jsonl", record.readbacks),
+    ):
+        for one in records:
+            run.append(name, dict(one))
+    with run.path(SAMPLES).open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(Sample.__dataclass_fields__)
+        rows.writerows(astuple(one) for one in record.samples)
+    run.write_json("samples/load.json", record.load)
+    for name, answer in record.series.items():
+        run.write_answer(f"series/{name}.json", answer)
+    for name, lines in (("transfers", record.transfers), ("settlements", record.settlements)):
+        if lines is not None:
+            text = "".join(json.dumps(one) + "\n" for one in lines)
+            run.path(f"series/{name}.jsonl").write_text(text)
+    return run
+
+
 def found(record: Record) -> dict[str, str]:
     """The verdict on each promise."""
     return verdicts(judge(record))
@@ -140,8 +169,14 @@ def plan(story: Story) -> dict[str, Any]:
         },
         "environment": {
             "name": "lab",
+            "kubernetes": {"kubeconfig": "none", "cluster_uid": "cluster-1"},
+            "prometheus": {"url": "http://127.9.0.13:9090"},
+            "toxiproxy": [{"url": "http://127.9.0.11:8474"}],
+            "customers": {"url": "http://127.9.0.10:8080", "values": {}},
+            "workload": {"namespace": "wallet", "selector": "app=wallet-api"},
             "signals": {},
             "breakers": {PRIMARY: {"backup": BACKUP, "failures": 10, "call_limit": 2.0}},
+            "policy": {"namespaces": ["wallet"]},
         },
         "journeys": {one.name: _journey(one) for one in story.journeys},
         "objectives": {
