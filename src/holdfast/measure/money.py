@@ -206,12 +206,13 @@ def _settled(rows: Sequence[_Row], amounts: Sequence[int]) -> Iterator[Differenc
 
 
 def _row(raw: Json) -> _Row:
-    net: Counter[str] = Counter()
+    net: dict[str, int] = {}
     postings = raw.get("postings")
     if not isinstance(postings, list | tuple):
         raise ValueError(f"a ledger row without postings: {dict(raw)}")
     for posting in postings:
-        net[_text(posting, "account")] += _cents(posting, "amount_cents")
+        account = _text(posting, "account")
+        net[account] = net.get(account, 0) + _cents(posting, "amount_cents")
     state = _text(raw, "state")
     if state not in _FINAL | _PENDING:
         raise ValueError(f"a transfer in a state that nobody knows: {state}")
@@ -228,7 +229,7 @@ def _row(raw: Json) -> _Row:
 
 
 def _text(raw: Json, name: str) -> str:
-    value = raw.get(name) if isinstance(raw, Mapping) else None
+    value = raw.get(name) if isinstance(raw, dict | Mapping) else None  # a dict is known at once
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} is missing in {raw}")
     return value
