@@ -63,7 +63,7 @@ def group() -> None:
 def main() -> None:
     """The console script: every error is one clear message and an exit code."""
     try:
-        sys.exit(group(standalone_mode=False))
+        code = group(prog_name="holdfast", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -72,9 +72,10 @@ def main() -> None:
     except HoldfastError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.exit(0)
+    except SystemExit:  # so click and rich end with 1, when nobody reads stdout any more
+        sys.exit(3)
     except Exception:  # noqa: BLE001  # exit code 1 would say that a promise is broken
         traceback.print_exc()
         click.echo("error: this is a defect in holdfast; nothing is known", err=True)
         sys.exit(3)
+    sys.exit(code)

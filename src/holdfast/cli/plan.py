@@ -34,7 +34,7 @@ def _show(made: plan.Plan) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     console.print(Text(made.experiment.title, style="bold"))
     console.print(f"on {made.environment.name}: " + ", ".join(_systems(made)))
     table = Table("target", "where", "what", title="Blast radius", title_justify="left")
