@@ -293,3 +293,16 @@ def test_an_abort_in_the_first_second_shows_nothing() -> None:
     judgement = judge(short)
     assert set(they.verdicts(judgement).values()) == {"unknown"}
     assert judgement.exit_code == 4
+
+
+def test_each_instance_of_toxiproxy_has_to_be_exposed() -> None:
+    """A fault on two instances, of which one carried nothing, was seen by half of the customers."""
+    events = tuple(
+        {**one, "targets": [*one["targets"], {**one["targets"][0], "toxiproxy": "http://second"}]}
+        if one["event"] == "fault"
+        else one
+        for one in told().events
+    )
+    seen = proofs(replace(told(), events=events))
+    assert seen["exposed"].shown is False
+    assert "only 1 of 2 instances of Toxiproxy carried traffic" in seen["exposed"].why

@@ -56,6 +56,16 @@ class Counts:
         """Bytes that went through a proxy, both ways."""
         return self._rise("proxy_bytes", lambda one: one.has(proxy=proxy), window)
 
+    def instances(self, proxy: str, window: Window) -> int:
+        """How many instances of Toxiproxy carried bytes through a proxy of that name."""
+
+        def at(instance: str) -> Callable[[Series], bool]:
+            return lambda one: one.has(proxy=proxy) and one.labels.get("instance", "") == instance
+
+        names = {one.labels.get("instance", "") for one in self.series("proxy_bytes") or []}
+        rises = [self._rise("proxy_bytes", at(name), window) for name in names]
+        return sum(rise is not None and rise > 0 for rise in rises)
+
     def _labels(self, name: str) -> Mapping[str, str]:
         """What the roles of a stored answer's labels are called in the run's environment."""
         signal = next((one for one in DEFAULTS if name.startswith(one)), name)

@@ -69,6 +69,11 @@ def _gateway_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
                 f"before the fault the wallet counted {calls:.0f} calls to {proxy}, and"
                 f" {carried:.0f} bytes went through its proxy: they did not rise together",
             )
+        hit = len({target.get("toxiproxy") for target in fault["targets"]})
+        seen = counts.instances(proxy, timeline.before)
+        if seen < hit:
+            why = f"only {seen} of {hit} instances of Toxiproxy carried traffic of {proxy}"
+            return Proof("exposed", False, why)
         why = f"{calls:.0f} calls and {carried:.0f} bytes went through {proxy} before the fault"
     return Proof("exposed", True, why)
 
