@@ -60,7 +60,9 @@ def _missing(here: Context) -> list[str]:
 def _in_place(one: Heal, systems: heal.Systems) -> bool:
     arguments = one.arguments
     if one.operation in ("remove_toxic", "enable_proxy"):
-        proxy = systems.toxiproxy(arguments["url"]).proxies()[arguments["proxy"]]
+        proxy = systems.toxiproxy(arguments["url"]).proxies().get(arguments["proxy"])
+        if proxy is None:
+            return False
         if one.operation == "enable_proxy":
             return not proxy.enabled
         return arguments["toxic"] in proxy.toxics
