@@ -21,7 +21,7 @@ from holdfast.model import Record
 from holdfast.store import Run
 from tests import judge_stories as they
 from tests.fakes import Broken, FakeKubernetes, FakePrometheus, absent
-from tests.judge_stories import Story, also, event, laid, told
+from tests.judge_stories import PAID, Story, also, event, laid, told
 from tests.plan_case import HOST, Here, everything
 from tests.stories import errors, settlement
 from tests.test_documents import ENVIRONMENT, changed
@@ -267,7 +267,7 @@ def test_doctor_as_json(here: Here) -> None:
 
 # ── judge and report ──────────────────────────────────────────────────────────────────────────────
 
-BROKEN = replace(told(), settlements=(told().settlements or ())[1:])
+BROKEN = replace(told(PAID), settlements=(told(PAID).settlements or ())[1:])
 UNKNOWN = they.unanswered(told(), "breaker_state")
 ABORTED = also(told(), event(29.9, "abort", why="SIGTERM was received"))
 REMAINS = they.without(told(), "undo_verified")
@@ -300,7 +300,7 @@ def test_judge_exits_with_what_it_found(
 
 def test_a_run_is_judged_the_same_each_time(tmp_path: Path) -> None:
     """Byte for byte, whatever was left there by the time before."""
-    story = Story(hold=70.0, service=errors(5, 20), objectives=they.FAIRLY)
+    story = Story(hold=70.0, service=errors(5, 20), objectives=PAID.objectives)
     run = laid(told(story), tmp_path)
     names = ["findings.json", "observations.json", "summary.md", "junit.xml", "report.html"]
     seen = []
@@ -379,8 +379,11 @@ def test_a_defect_of_ours_is_not_a_broken_promise(tmp_path: Path) -> None:
     assert "this is a defect in holdfast; nothing is known" in ended.stderr
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "JSON"])
-@pytest.mark.parametrize(("record", "code"), [(told(), 0), (BROKEN, 1)], ids=["held", "broken"])
+@pytest.mark.parametrize(
+    ("record", "code", "options"),
+    [(told(), 0, []), (BROKEN, 1, ["--json"])],
+    ids=["held, as a table", "broken, as JSON"],
+)
 def test_a_reader_that_has_gone_does_not_change_the_verdict(
     tmp_path: Path, record: Record, code: int, options: list[str]
 ) -> None:
