@@ -306,3 +306,17 @@ def test_each_instance_of_toxiproxy_has_to_be_exposed() -> None:
     seen = proofs(replace(told(), events=events))
     assert seen["exposed"].shown is False
     assert "only 1 of 2 instances of Toxiproxy carried traffic" in seen["exposed"].why
+
+
+def test_a_replica_that_was_replaced_before_the_run_says_nothing() -> None:
+    """Its last sample is not stale when the run begins, and its counters are never seen again."""
+    record = told()
+    answer = record.series["gateway_calls_count"]
+    old = {
+        "metric": {**answer["data"]["result"][0]["metric"], "pod": "replaced"},
+        "values": [[WALL + SLOW.start - 2.5, "1000"]],
+    }
+    result = [*answer["data"]["result"], old]
+    more = {**answer, "data": {**answer["data"], "result": result}}
+    seen = replace(record, series={**record.series, "gateway_calls_count": more})
+    assert shown(seen) == {"exposed": True, "struck": True, "lasting": True}

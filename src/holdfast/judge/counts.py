@@ -78,9 +78,11 @@ class Counts:
         every = self.series(name) or []
         seen = scrapes(every)
         start, end = self._timeline.wall_s(window.start_ns), self._timeline.wall_s(window.end_ns)
+        # what had ended before the run began, such as a replica that was replaced, says nothing
+        begun = self._timeline.wall_s(self._timeline.start.mono_ns)
         total, found = 0.0, False
         for one in every:
-            if not wanted(one):
+            if not wanted(one) or not one.times or one.times[-1] < begun:
                 continue
             rise = increase(
                 one, start, end, seen[one.labels.get("job", ""), one.labels.get("instance", "")]
