@@ -199,6 +199,23 @@ def test_an_environment_is_read(write: Callable[..., Path], tmp_path: Path) -> N
     assert environment.policy.allow_outage is False
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("~/.kube/config", str(Path.home() / ".kube/config")),
+        ("/etc/kubeconfig", "/etc/kubeconfig"),
+        ("../kubeconfig", "{above}/kubeconfig"),
+        ("~nobody-of-that-name/x", "{here}/~nobody-of-that-name/x"),
+    ],
+)
+def test_where_a_kubeconfig_lies(
+    write: Callable[..., Path], tmp_path: Path, written: str, expected: str
+) -> None:
+    document = changed(ENVIRONMENT, "kubernetes.kubeconfig", written)
+    found = read_environment(write(yaml.safe_dump(document))).kubernetes.kubeconfig
+    assert found == expected.format(above=tmp_path.parent, here=tmp_path)
+
+
 def test_what_was_written_down_is_read_again(write: Callable[..., Path]) -> None:
     """Durations are bare seconds in our own records, and only there."""
     environment = read_environment(write(yaml.safe_dump(ENVIRONMENT)))
@@ -240,6 +257,8 @@ def test_a_key_that_nobody_knows(write: Callable[..., Path], place: str) -> None
     [
         ("name", 5, "Input should be a valid string"),
         ("name", ["a"], "Input should be a valid string"),
+        ("kubernetes.kubeconfig", "", "String should match pattern"),
+        ("kubernetes.kubeconfig", "a\0b", "String should match pattern"),
         ("prometheus.url", "127.0.0.1:9090", "String should match pattern"),
         ("prometheus.url", "ftp://x", "String should match pattern"),
         ("prometheus.url", "http://user:secret@x", "String should match pattern"),

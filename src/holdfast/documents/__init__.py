@@ -7,6 +7,7 @@ unit; and when it is not the YAML that `strict_yaml` accepts.
 import re
 from collections.abc import Callable, Mapping
 from math import inf, isfinite
+from os.path import expanduser  # which leaves a `~name` of nobody as it is
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -87,7 +88,7 @@ class _Strict(BaseModel):
 class Kubernetes(_Strict):
     """Which cluster, by the uid of its kube-system namespace, and with whose rights."""
 
-    kubeconfig: str
+    kubeconfig: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     cluster_uid: str
 
 
@@ -270,15 +271,14 @@ def checked[T: BaseModel](
             f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"
             for one in error.errors(include_url=False)
         ]
-        if len(wrong) > 10:  # nobody reads more
-            wrong[10:] = [f"and {len(wrong) - 10} more"]
+        wrong[10:] = [f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []
         raise InvalidInput(place, "; ".join(wrong), "Correct these keys") from None
 
 
 def read_environment(path: Path) -> Environment:
     """The environment file; a relative `kubeconfig:` lies beside it."""
     environment = checked(Environment, read_yaml(path), str(path))
-    kubeconfig = (path.parent / environment.kubernetes.kubeconfig).resolve()
+    kubeconfig = (path.parent / expanduser(environment.kubernetes.kubeconfig)).resolve()  # noqa: PTH111
     kubernetes = environment.kubernetes.model_copy(update={"kubeconfig": str(kubeconfig)})
     return environment.model_copy(update={"kubernetes": kubernetes})
 
