@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, host: str) -> None:
         super().__init__((host, 0), _Handler)
         self.open: list[socket.socket] = []
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that hangs up is no news, and its trace must not land on the caller's stderr."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
