@@ -593,6 +593,25 @@ def test_none_ready_before_is_nothing_to_come_back_to() -> None:
     assert found(replace(record, pods=empty)) == {"restart": UNKNOWN}
 
 
+def test_a_look_during_which_the_fault_came_says_nothing_of_before() -> None:
+    """It began before the kill and saw two pods: two would then be whole again at once."""
+    record = told(replace(KILLED, back=None))
+    torn = {"looked_ns": ns(-0.01), "mono_ns": ns(0.02), "pods": record.pods[-1]["pods"]}
+    assert len(torn["pods"]) == 2
+    later = [one for one in record.pods if one["looked_ns"] > ns(0)]
+    sooner = [one for one in record.pods if one["looked_ns"] < ns(0)]
+    assert found(replace(record, pods=(*sooner, torn, *later))) == {"restart": BROKEN}
+
+
+def test_a_replica_that_was_missing_just_before_the_fault_is_wanted_back() -> None:
+    """What was whole in the steady state is what the platform has to come back to."""
+    record = told(replace(KILLED, back=None))
+    last = max(number for number, one in enumerate(record.pods) if one["looked_ns"] < ns(0))
+    pods = list(record.pods)
+    pods[last] = {**pods[last], "pods": pods[last]["pods"][:2]}
+    assert found(replace(record, pods=tuple(pods))) == {"restart": BROKEN}
+
+
 def test_a_replacement_that_died_again() -> None:
     record = told(KILLED)
     again = tuple(

@@ -254,9 +254,12 @@ def _settled_s(settlement: Json) -> float:
 
 
 def _ready_before(ground: Ground) -> int | None:
-    """How many replicas were ready just before the fault; None when nobody looked."""
-    before = [ready for looked, _, ready in _looks(ground) if looked < ground.timeline.began_ns]
-    return before[-1] if before else None
+    """The most replicas that were ready before the fault; None when nobody looked.
+
+    A look that began before the fault and ended after it may have missed what the fault took.
+    """
+    began_ns = ground.timeline.began_ns
+    return max((ready for _, ended, ready in _looks(ground) if ended <= began_ns), default=None)
 
 
 def _looks(ground: Ground) -> Iterator[tuple[int, int, int]]:
