@@ -1,0 +1,96 @@
+"""environment.yaml: where things are, how they are named, and what may be broken there."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from holdfast.documents.kinds import Duration, Strict, Url
+
+
+class Kubernetes(Strict):
+    """Which cluster, by the uid of its kube-system namespace, and with whose rights."""
+
+    kubeconfig: Annotated[str, Field(pattern=r"^[^\x00]+$")]
+    cluster_uid: str
+
+
+class Prometheus(Strict):
+    """Where the second source is asked."""
+
+    url: Url
+
+
+class Toxiproxy(Strict):
+    """One instance; `token_env` names the environment variable that holds its token."""
+
+    url: Url
+    token_env: str | None = None
+
+
+class Customers(Strict):
+    """The entrance, and the values that journeys may pick from: synthetic accounts only."""
+
+    url: Url
+    values: dict[str, list[str]]
+
+
+class Ledger(Strict):
+    """Where every transfer's postings, and the bank side's settlements, can be read."""
+
+    transfers: Url
+    settlements: Url
+
+
+class Workload(Strict):
+    """The customers' service: what may be killed, and what `restart` counts."""
+
+    namespace: str
+    selector: Annotated[str, Field(min_length=1)]
+
+
+class Breaker(Strict):
+    """One circuit breaker: what opens it, and where traffic then goes.
+
+    Its floor, the earliest that it can open, is failures ÷ (rate per replica), plus the call limit
+    when calls hang instead of failing at once.
+    """
+
+    backup: str | None = None
+    failures: Annotated[int, Field(gt=0)]
+    call_limit: Duration
+
+
+class Signal(Strict):
+    """How one signal is named here: the metric, its labels by role, and a fixed matcher."""
+
+    metric: Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+    labels: dict[str, str] = {}
+    where: dict[str, str] = {}
+
+
+class Policy(Strict):
+    """What may be broken here. What is not listed is refused."""
+
+    namespaces: list[str]
+    max_zones: Annotated[int, Field(ge=0, le=1)] = 1
+    max_share: Annotated[float, Field(gt=0, le=0.5)] = 0.5
+    allow_outage: bool = False
+    allow_taint: bool = False
+    proxies: list[str] = []
+
+
+class Environment(Strict):
+    """Where things are, how they are named, how fast they react, and what may be broken."""
+
+    name: str
+    kubernetes: Kubernetes
+    prometheus: Prometheus
+    toxiproxy: list[Toxiproxy]
+    customers: Customers
+    ledger: Ledger | None = None
+    workload: Workload
+    signals: dict[str, Signal] = {}
+    breakers: dict[str, Breaker] = {}
+    periods: dict[str, Duration] = {}
+    policy: Policy
+    modules: list[str] = []

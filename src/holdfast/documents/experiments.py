@@ -1,0 +1,85 @@
+"""journeys.yaml, objectives.yaml and an experiment's extension."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from holdfast.documents.kinds import Duration, Rate, Strict
+from holdfast.model import Journey
+
+
+class Request(Strict):
+    """One HTTP request; `${name}` is replaced by a value of the journey."""
+
+    method: Annotated[str, Field(pattern=r"^(GET|POST|PUT|DELETE)$")]
+    path: Annotated[str, Field(pattern=r"^/")]
+    headers: dict[str, str] = {}
+    body: dict[str, Any] | None = None
+
+
+class Good(Strict):
+    """Which answers are good: the status, and members that the JSON answer has to have."""
+
+    status: list[int]
+    body: dict[str, Any] = {}
+
+
+class Between(Strict):
+    """A whole number, drawn evenly; both ends included."""
+
+    between: Annotated[tuple[int, int], Field(strict=False)]  # YAML has lists only
+
+
+class Pick(Strict):
+    """One of the environment's values of that name."""
+
+    pick: str
+
+
+class JourneyFile(Strict):
+    """Something that a customer does, with what makes it good.
+
+    `within` is the promise, `target` the wish, `limit` when the customer gives up.
+    """
+
+    request: Request
+    good: Good
+    within: Duration
+    target: Duration | None = None
+    limit: Duration
+    values: dict[str, Pick | Between] = {}
+    money: bool = False
+    entrance: dict[str, str] = {}
+
+    def judged(self, name: str) -> Journey:
+        """What judging needs of it."""
+        return Journey(name, self.within, self.target, self.limit, self.money, self.entrance)
+
+
+class ObjectiveFile(Strict):
+    """A promised number, with its unit and its source; `kind` says how it is judged."""
+
+    kind: Literal["recovery", "availability", "latency", "success", "failover", "restart", "money"]
+    promise: str
+    limit: Annotated[float, Field(ge=0)]
+    unit: str
+    source: str
+    journey: str = ""
+
+    @model_validator(mode="after")
+    def _a_share(self) -> Self:
+        if self.kind in ("latency", "success") and not 0 < self.limit < 1:
+            raise ValueError(f"the limit of a {self.kind} is a share, between 0 and 1")
+        return self
+
+
+class Extension(Strict):
+    """What holdfast needs to know of an experiment, from Chaos Toolkit's `extensions` list."""
+
+    name: Annotated[str, Field(pattern=r"^holdfast$")]
+    load: Annotated[dict[str, Rate], Field(min_length=1)]
+    before: Duration
+    stable: Duration
+    after: Duration
+    objectives: Annotated[list[str], Field(min_length=1)]
+    lost_requests: Annotated[int, Field(ge=0)] = 0
