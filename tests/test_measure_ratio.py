@@ -5,10 +5,10 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.measure import below, lower_bound, needed, upper_bound
+from holdfast.measure import below, lower_bound, needed, rank_above, upper_bound
 from holdfast.verdict import Verdict
 
 COUNTS = st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -90,3 +90,40 @@ def test_a_platform_at_the_limit_passes_in_at_most_one_run_of_twenty() -> None:
     failures = [chance.binomialvariate(400, 0.01) for _ in range(2_000)]
     passing = {bad for bad in set(failures) if below(bad, 400, 0.01) is Verdict.HELD}
     assert sum(bad in passing for bad in failures) / 2_000 <= 0.06
+
+
+# ── ranks ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "rank"),
+    [
+        (0.99, 1_000, 996),
+        (0.99, 10_000, 9_917),
+        (0.99, 299, 299),
+        (0.99, 298, None),
+        (0.95, 59, 59),
+        (0.999, 2_995, 2_995),
+        (0.999, 2_994, None),
+        (0.99, 0, None),
+    ],
+)
+def test_the_rank_that_a_percentile_does_not_exceed(share: float, n: int, rank: int | None) -> None:
+    assert rank_above(share, n) == rank
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(5, 120), st.sampled_from([0.5, 0.9, 0.95, 0.975]))
+def test_the_rank_is_the_smallest_that_is_enough(n: int, share: float) -> None:
+    """The percentile exceeds the r-th value when at least r of the n lie below it."""
+
+    def covered(rank: int) -> float:
+        p = Fraction(share)
+        return float(sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(rank)))
+
+    rank = rank_above(share, n)
+    if rank is None:
+        assert covered(n) < 0.95
+    else:
+        assert covered(rank) >= 0.95 - 1e-12
+        assert rank == 1 or covered(rank - 1) < 0.95

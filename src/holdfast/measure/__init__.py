@@ -24,20 +24,24 @@ from holdfast.measure.counters import (
 )
 from holdfast.measure.money import Difference, Money, reconcile
 from holdfast.measure.outages import Outage
-from holdfast.measure.ratio import below, lower_bound, needed, upper_bound
+from holdfast.measure.ratio import below, lower_bound, needed, rank_above, upper_bound
 from holdfast.measure.recovery import Recovery, bad, first_lasting_window, recovery
+from holdfast.measure.repeats import Claim, claim, tolerance
+from holdfast.measure.sprt import Sequential
 
 __all__ = [
     "Agreement",
     "Breakers",
     "Carried",
     "Change",
+    "Claim",
     "Count",
     "Difference",
     "Entrance",
     "Money",
     "Outage",
     "Recovery",
+    "Sequential",
     "Series",
     "agree",
     "bad",
@@ -45,6 +49,7 @@ __all__ = [
     "bad_over_time",
     "below",
     "carried_by_backup",
+    "claim",
     "first_lasting_window",
     "flaps",
     "floor",
@@ -53,11 +58,13 @@ __all__ = [
     "needed",
     "opened",
     "parse",
+    "rank_above",
     "reconcile",
     "recovery",
     "resets",
     "returned_to_closed",
     "scrapes",
+    "tolerance",
     "upper_bound",
     "value_at",
 ]
