@@ -5,54 +5,19 @@ The kubernetes package's typed classes cost 0.8 s to import and are not used.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from holdfast.cluster import changes
 from holdfast.cluster.changes import EXPIRES, RUN, UNDO
 from holdfast.cluster.client import Client, Json, open_client
+from holdfast.cluster.objects import ZONE, Node, Pod, read_node, read_pod
 from holdfast.errors import FaultNotApplied, FaultRemains, HoldfastError, Unreachable
 
 __all__ = ["EXPIRES", "RUN", "UNDO", "ZONE", "Cluster", "Node", "Pod"]
 
-ZONE = "topology.kubernetes.io/zone"
 CALL_S = 5.0  # one call, from looking up the name to the last byte of the answer
 _TRIES = 5  # a node's status is written all the time, and each of our changes is a compare-and-set
 _AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class Pod:
-    """A pod as it was when it was listed. `owner_uid` is the uid of what would replace it."""
-
-    name: str
-    namespace: str
-    uid: str
-    node: str
-    zone: str
-    ready: bool
-    labels: Mapping[str, str] = field(default_factory=dict)
-    owner_uid: str = ""
-    deleting: bool = False
-
-    @property
-    def serving(self) -> bool:
-        """Is it ready, and not on its way out?"""
-        return self.ready and not self.deleting
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node as it was when it was listed. A taint is (key, value, effect)."""
-
-    name: str
-    uid: str
-    zone: str
-    ready: bool
-    unschedulable: bool
-    taints: tuple[tuple[str, str, str], ...] = ()
-    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cluster:
@@ -76,13 +41,13 @@ class Cluster:
         query = {"labelSelector": selector} if selector else {}
         zones = {node.name: node.zone for node in self.nodes()}
         found = self._read(
-            f"/api/v1/{place}pods", lambda it: [_pod(one, zones) for one in it["items"]], query
+            f"/api/v1/{place}pods", lambda it: [read_pod(one, zones) for one in it["items"]], query
         )
         return sorted(found, key=lambda one: (one.namespace, one.name))
 
     def nodes(self) -> list[Node]:
         """Every node, by name."""
-        found = self._read("/api/v1/nodes", lambda it: [_node(one) for one in it["items"]])
+        found = self._read("/api/v1/nodes", lambda it: [read_node(one) for one in it["items"]])
         return sorted(found, key=lambda one: one.name)
 
     def delete_pods(self, pods: Sequence[Pod], grace_seconds: int) -> None:
@@ -205,38 +170,3 @@ class Cluster:
 
 def _path(pod: Pod) -> str:
     return f"/api/v1/namespaces/{quote(pod.namespace, safe='')}/pods/{quote(pod.name, safe='')}"
-
-
-def _pod(data: Json, zones: Mapping[str, str]) -> Pod:
-    metadata, node = data["metadata"], data["spec"].get("nodeName", "")
-    owners = metadata.get("ownerReferences", [])
-    return Pod(
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        node=node,
-        zone=zones.get(node, ""),
-        ready=_ready(data),
-        labels=metadata.get("labels", {}),
-        owner_uid=next((one["uid"] for one in owners if one.get("controller")), ""),
-        deleting="deletionTimestamp" in metadata,
-    )
-
-
-def _node(data: Json) -> Node:
-    metadata, spec = data["metadata"], data["spec"]
-    taints = spec.get("taints", [])
-    return Node(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        zone=metadata.get("labels", {}).get(ZONE, ""),
-        ready=_ready(data),
-        unschedulable=bool(spec.get("unschedulable")),
-        taints=tuple((one["key"], one.get("value", ""), one["effect"]) for one in taints),
-        annotations=metadata.get("annotations", {}),
-    )
-
-
-def _ready(data: Any) -> bool:
-    conditions = data.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -1,0 +1,46 @@
+"""A plan, as it is made and written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast import __version__
+from holdfast.documents import Environment, JourneyFile, ObjectiveFile, seconds
+from holdfast.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be broken, where, measured how, and what every system said when it was asked."""
+
+    experiment: Experiment
+    environment: Environment
+    journeys: Mapping[str, JourneyFile]
+    objectives: Mapping[str, ObjectiveFile]
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    systems: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The plan as it is written down."""
+        return {
+            "holdfast": __version__,
+            "name": self.experiment.name,
+            "title": self.experiment.title,
+            "experiment": self.experiment.document,
+            "extension": self.experiment.extension.model_dump(mode="json"),
+            "environment": self.environment.model_dump(mode="json"),
+            "journeys": {k: v.model_dump(mode="json") for k, v in self.journeys.items()},
+            "objectives": {k: v.model_dump(mode="json") for k, v in self.objectives.items()},
+            "targets": self.targets,
+            "systems": self.systems,
+        }
+
+    def hold_s(self) -> tuple[float, float]:
+        """The shortest and the longest that the fault is held, in seconds."""
+        arguments = self.experiment.wait().provider.arguments
+        return seconds(arguments["at_least"]), seconds(arguments["at_most"])
+
+    def expected_s(self) -> float:
+        """How long the run takes when nothing has to grow, in seconds."""
+        extension = self.experiment.extension
+        return extension.before + self.hold_s()[0] + extension.after

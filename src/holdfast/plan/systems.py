@@ -1,0 +1,99 @@
+"""Is every system that an environment names there, and does it answer well?"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from holdfast import guard, rights
+from holdfast.clock import within
+from holdfast.cluster import Cluster
+from holdfast.documents import Environment
+from holdfast.errors import HoldfastError, Unreachable
+from holdfast.heal import open_systems
+from holdfast.probes.ledger import lines
+from holdfast.prometheus import Prometheus
+
+_ASK_S = 5.0  # until a system counts as silent
+_FAR_S = 9_999_999_999.0  # since then a record holds nothing: only whether it answers is asked
+
+
+def ask(environment: Environment) -> dict[str, str]:
+    """Every system's version; the first that does not answer well is the error."""
+    answers = _answered(questions(environment))
+    for answer in answers.values():
+        if isinstance(answer, HoldfastError):
+            raise answer
+    return {name: str(answer) for name, answer in answers.items()}
+
+
+def problems(environment: Environment) -> dict[str, HoldfastError | str]:
+    """Each system's version, and the rights, or what is wrong with them, for `holdfast doctor`."""
+    return _answered(questions(environment) | {"rights": lambda: _all_rights(environment)})
+
+
+def _answered(asked: Mapping[str, Callable[[], str]]) -> dict[str, HoldfastError | str]:
+    """What each question was answered with, all asked at once."""
+
+    def answer(question: Callable[[], str]) -> HoldfastError | str:
+        try:
+            return question()
+        except HoldfastError as error:
+            return error
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return dict(zip(asked, pool.map(answer, asked.values()), strict=True))
+
+
+def questions(environment: Environment) -> dict[str, Callable[[], str]]:
+    """For each system, the call that tells its version, or raises what is wrong with it."""
+    asked: dict[str, Callable[[], str]] = {
+        "kubernetes": lambda: _kubernetes(environment),
+        "prometheus": lambda: Prometheus(environment.prometheus.url, _ASK_S).version(),
+        "entrance": lambda: _entrance(environment.customers.url),
+    }
+    for url, toxiproxy in open_systems(environment).toxiproxies.items():
+        asked[f"toxiproxy {url}"] = toxiproxy.version
+    if (ledger := environment.ledger) is not None:
+        asked["ledger"] = lambda: _record(ledger.transfers)
+        asked["settlements"] = lambda: _record(ledger.settlements)
+    return asked
+
+
+def _kubernetes(environment: Environment) -> str:
+    cluster = Cluster(environment.kubernetes.kubeconfig)
+    guard.check_cluster(environment, cluster.uid())
+    return cluster.version()
+
+
+def _all_rights(environment: Environment) -> str:
+    rights.check(environment, ["holdfast.actions.zones", "holdfast.actions.pods"])
+    return "every action, and its undo"
+
+
+def _entrance(url: str) -> str:
+    def send() -> int:
+        session = requests.Session()
+        session.trust_env = False  # no proxy between us and it
+        with (
+            session,
+            session.get(url, timeout=_ASK_S, allow_redirects=False, stream=True) as answer,
+        ):
+            return answer.status_code
+
+    try:
+        code = within(_ASK_S, send)
+    except (requests.RequestException, TimeoutError) as error:
+        why = f"no answer ({type(error).__name__})"
+        raise Unreachable(url, why, "Is the customers' entrance running?") from None
+    if code >= 500:
+        raise Unreachable(url, f"it answered {code}", "Look at the log of the customers' entrance")
+    return "answers"
+
+
+def _record(url: str) -> str:
+    try:
+        within(_ASK_S, lambda: lines(url, _FAR_S))
+    except TimeoutError:
+        raise Unreachable(url, f"no answer within {_ASK_S:g} s", "Is it running?") from None
+    return "answers"
