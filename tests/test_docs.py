@@ -16,7 +16,13 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("src/holdfast", "actions", "experiments", "probes", "reports")
 GENERATED = (".", "runs", "build", "dist")
 COMMANDS = sorted(group.list_commands(Context(group)))
-SECTIONS = ("environment.yaml", "journeys.yaml", "objectives.yaml", "An experiment's extension")
+SECTIONS = (
+    "environment.yaml",
+    "journeys.yaml",
+    "objectives.yaml",
+    "rates.yaml",
+    "An experiment's extension",
+)
 
 
 def files(*patterns: str) -> list[Path]:

@@ -17,7 +17,7 @@ ROWS = {
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents"},
     2: {"measure", "heal", "guard", "customers", "context", "experiment", "rights"},
     3: {"actions", "probes", "load"},
-    4: {"plan", "run", "collect", "judge", "reports"},
+    4: {"plan", "run", "budget", "collect", "judge", "reports"},
     5: {"pipeline"},
     6: {"cli"},
 }

@@ -16,6 +16,7 @@ _COMMANDS = {
     "collect": "Ask every system again for its records of a run.",
     "judge": "Judge a run again from its folder, offline.",
     "report": "Render a run's report again, offline.",
+    "budget": "What runs have cost of the yearly error budget, and what a year may bring.",
     "undo": "Undo whatever a run has left behind.",
 }
 

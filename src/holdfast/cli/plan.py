@@ -53,7 +53,22 @@ def _show(made: plan.Plan) -> None:
     rates = ", ".join(f"{k} {v:g}/s" for k, v in made.experiment.extension.load.items())
     console.print(f"customers: {rates}")
     console.print(f"judged: {', '.join(made.objectives)}")
+    console.print(_burn(made))
     console.print("Nothing was touched. Start it with `holdfast run`.")
+
+
+def _burn(made: plan.Plan) -> str:
+    """What the run may cost of the yearly budget: the stricter of the two, and the other."""
+    from holdfast.measure.budget import BY_HOURS_S, BY_SHARE_S
+
+    at_worst = made.burn()
+    kept, held = at_worst.promised_s, at_worst.held_s
+    return (
+        f"may cost: {kept:g} s of bad requests ({at_worst.requests} requests) when the promises"
+        f" are kept, {kept / BY_HOURS_S:.2%} of the 4 h a year ({kept / BY_SHARE_S:.2%} of"
+        f" 99.95 %); {held:g} s, {held / BY_HOURS_S:.2%}, when customers do not recover before"
+        " the undo"
+    )
 
 
 def _systems(made: plan.Plan) -> list[str]:

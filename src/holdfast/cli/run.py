@@ -13,13 +13,7 @@ from holdfast.cli import options
 )
 @options.experiment
 @options.environment
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Where run folders are made.",
-)
+@options.runs
 @options.as_json
 def command(experiment: Path, environment_path: Path, runs: Path, as_json: bool) -> None:
     """Run EXPERIMENT: break, measure, heal, judge, report."""

@@ -33,6 +33,7 @@ from holdfast.documents.experiments import (
     Request,
 )
 from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_second, seconds
+from holdfast.documents.rates import RateFile
 from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
 
@@ -53,6 +54,7 @@ __all__ = [
     "Policy",
     "Prometheus",
     "Rate",
+    "RateFile",
     "Request",
     "Signal",
     "Toxiproxy",
@@ -63,6 +65,7 @@ __all__ = [
     "read_environment",
     "read_journeys",
     "read_objectives",
+    "read_rates",
     "recorded",
     "seconds",
 ]
@@ -108,6 +111,11 @@ def read_journeys(path: Path) -> Mapping[str, JourneyFile]:
 def read_objectives(path: Path) -> Mapping[str, ObjectiveFile]:
     """What is promised, by name."""
     return _named(ObjectiveFile, path)
+
+
+def read_rates(path: Path) -> dict[str, RateFile]:
+    """How often each way to fail happens, by name."""
+    return _named(RateFile, path)
 
 
 def _named[T: BaseModel](schema: type[T], path: Path) -> dict[str, T]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from holdfast.documents import Environment, Extension, JourneyFile, ObjectiveFile
+from holdfast.documents import Environment, Extension, JourneyFile, ObjectiveFile, RateFile
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,6 +21,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "environment.json": _schema("environment.yaml", Environment),
         "journeys.json": _schema("journeys.yaml", dict[str, JourneyFile]),
         "objectives.json": _schema("objectives.yaml", dict[str, ObjectiveFile]),
+        "rates.json": _schema("rates.yaml", dict[str, RateFile]),
         "experiment.json": _experiment(),
     }
 

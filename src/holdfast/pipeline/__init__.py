@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from holdfast import collect, context
+from holdfast import budget, collect, context
 from holdfast import run as runner
 from holdfast.context import Context
-from holdfast.errors import InvalidInput
+from holdfast.errors import HoldfastError, InvalidInput
 from holdfast.judge import judge
 from holdfast.pipeline import story
 from holdfast.plan import Plan
@@ -13,15 +13,51 @@ from holdfast.reports import junit, page, summary
 from holdfast.reports.record import Report
 from holdfast.run import Tell
 from holdfast.store import write_whole
+from holdfast.verdict import Verdict
 
-__all__ = ["recollect", "rejudge", "rereport", "run"]
+__all__ = ["cost", "recollect", "rejudge", "rereport", "run"]
 
 
 def run(plan: Plan, root: Path, tell: Tell) -> Report:
     """Run a plan to its report."""
     here = runner.run(plan, root, tell)
     tell("collect, judge, report", 5)
-    return _conclude(here, ask=True)
+    report = _conclude(here, ask=True)
+    _book(root, report, tell)
+    return report
+
+
+def _book(root: Path, report: Report, tell: Tell) -> None:
+    """Book what the run has cost; a ledger that cannot be written changes no verdict."""
+    seconds, measured = cost(report)
+    try:
+        budget.book(
+            root,
+            {
+                "experiment": report.experiment,
+                "run": report.folder,
+                "environment": report.environment,
+                "exit_code": report.exit_code,
+                "bad_seconds": seconds,
+                "measured": measured,
+            },
+        )
+    except (HoldfastError, OSError) as error:
+        tell(f"the error budget was not booked: {error}", 0)
+
+
+def cost(report: Report) -> tuple[float, bool]:
+    """Bad seconds that the run has cost customers, and whether they were measured for sure.
+
+    Where nothing was measured, customers may have been without service until the run's end.
+    """
+    if report.fault is None:
+        return 0.0, True
+    for one in report.observations:
+        if one.name == "bad-seconds" and isinstance(one.value, float):
+            named = [found for found in report.findings if one.name in found.observations]
+            return one.value, all(found.verdict is not Verdict.UNKNOWN for found in named)
+    return max(0.0, (report.ended - report.origin).total_seconds() - report.fault.start_s), False
 
 
 def recollect(folder: Path) -> Report:

@@ -7,6 +7,8 @@ from typing import Any
 from holdfast import __version__
 from holdfast.documents import Environment, JourneyFile, ObjectiveFile, seconds
 from holdfast.experiment import Experiment
+from holdfast.measure.budget import Burn, burn
+from holdfast.model import plain
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,19 @@ class Plan:
             "objectives": {k: v.model_dump(mode="json") for k, v in self.objectives.items()},
             "targets": self.targets,
             "systems": self.systems,
+            "burn": plain(self.burn()),
         }
 
     def hold_s(self) -> tuple[float, float]:
         """The shortest and the longest that the fault is held, in seconds."""
         arguments = self.experiment.wait().provider.arguments
         return seconds(arguments["at_least"]), seconds(arguments["at_most"])
+
+    def burn(self) -> Burn:
+        """What the run may cost of the yearly error budget, at worst."""
+        kinds = ("recovery", "availability")
+        limits = [one.limit for one in self.objectives.values() if one.kind in kinds]
+        return burn(limits, self.hold_s()[1], self.experiment.extension.load)
 
     def expected_s(self) -> float:
         """How long the run takes when nothing has to grow, in seconds."""
