@@ -226,7 +226,7 @@ def kubeconfig(url: str, **cluster: Any) -> Json:
         "current-context": "it",
         "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
         "clusters": [{"name": "it", "cluster": {"server": url, **cluster}}],
-        "users": [{"name": "it", "user": {"token": "a-token"}}],
+        "users": [{"name": "it", "user": {"token": "the-token-of-the-fake"}}],
     }
 
 

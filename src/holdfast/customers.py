@@ -20,7 +20,8 @@ from holdfast.clock import until
 from holdfast.documents import Between, Environment, JourneyFile
 from holdfast.errors import InvalidInput, Unreachable
 from holdfast.model import Sample
-from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, parse_sample
+from holdfast.redact import redacted
+from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, open_private, parse_sample
 
 LOG = "samples/customers.log"
 
@@ -124,9 +125,9 @@ def _process(run: Run) -> tuple[subprocess.Popen[bytes], int]:
     command = [sys.executable, "-P", "-m", "holdfast.load", str(run.folder.resolve())]
     theirs, ours = os.pipe()
     try:
-        with run.path(LOG).open("ab") as log:
+        with open_private(run.path(LOG)) as log:
             process = subprocess.Popen(
-                command, stdin=theirs, stdout=log, stderr=log, process_group=0
+                command, stdin=theirs, stdout=log, stderr=log, process_group=0, env=_harmless()
             )
     except BaseException:
         os.close(ours)
@@ -134,6 +135,11 @@ def _process(run: Run) -> tuple[subprocess.Popen[bytes], int]:
     finally:
         os.close(theirs)
     return process, ours
+
+
+def _harmless() -> dict[str, str]:
+    """The environment variables that hold no secret: customers need none."""
+    return {name: value for name, value in os.environ.items() if redacted(value) == value}
 
 
 def check(

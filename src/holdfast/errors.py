@@ -8,8 +8,10 @@ HoldfastError
 ├── FaultRemains        an undo could not be made, or does not read back             exit 5
 └── Aborted             a person or a signal ended the run                           exit 4
 
-Each one names the thing, the reason and the next step.
+Each one names the thing, the reason and the next step, and none holds a secret.
 """
+
+from holdfast.redact import redacted
 
 
 class HoldfastError(Exception):
@@ -18,10 +20,10 @@ class HoldfastError(Exception):
     exit_code = 2
 
     def __init__(self, thing: str, reason: str, next_step: str) -> None:
-        super().__init__(f"{thing}: {reason}. {next_step}")
-        self.thing = thing
-        self.reason = reason
-        self.next_step = next_step
+        self.thing = redacted(thing)
+        self.reason = redacted(reason)
+        self.next_step = redacted(next_step)
+        super().__init__(f"{self.thing}: {self.reason}. {self.next_step}")
 
 
 class InvalidInput(HoldfastError):

@@ -1,4 +1,4 @@
-"""The run folder: append, hash, never overwrite.
+"""The run folder: append, hash, never overwrite; no secret is ever written.
 
 Records in a `.jsonl` file are chained: each carries the SHA-256 of the line before it. Appends are
 made under a file lock, since several processes write, and are on disk when the call returns.
@@ -15,11 +15,12 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from holdfast.clock import Anchor, utc_now
 from holdfast.errors import InvalidInput
 from holdfast.model import Record, Sample, plain
+from holdfast.redact import redacted
 
 FIRST = "0" * 64
 SAMPLES = "samples/customers.csv"
@@ -44,9 +45,10 @@ class Run:
         stamp = utc_now().strftime("%Y%m%dT%H%M%S.%fZ")
         folder = root / slug(experiment) / stamp
         try:
-            folder.mkdir(parents=True, mode=0o700)
-            for name in ("samples", "series"):
-                (folder / name).mkdir(mode=0o700)
+            for one in (root, folder.parent):
+                _make_folder(one, exist_ok=True)
+            for one in (folder, folder / "samples", folder / "series"):
+                _make_folder(one)
         except OSError as error:
             raise InvalidInput(
                 str(folder), f"it cannot be made: {error.strerror}", "Name another folder for runs"
@@ -90,7 +92,7 @@ class Run:
                 **plain(record),
                 "previous": previous,
             }
-            file.write(json.dumps(full).encode() + b"\n")
+            file.write(redacted(json.dumps(full)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         if seq == 0:
@@ -196,7 +198,7 @@ def write_whole(path: Path, text: str) -> None:
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "w") as file:
-            file.write(text)
+            file.write(redacted(text))
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
@@ -204,6 +206,19 @@ def write_whole(path: Path, text: str) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """A file to append to that only its owner may read, and that is no link to another."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+def _make_folder(folder: Path, *, exist_ok: bool = False) -> None:
+    """Make a folder, and those above it, for its owner only; one that is there stays as it is."""
+    for above in (*reversed(folder.parents), folder):
+        if not above.exists() or (above == folder and not exist_ok):
+            above.mkdir(mode=0o700, exist_ok=exist_ok)
 
 
 def slug(text: str) -> str:

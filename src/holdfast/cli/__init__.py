@@ -3,11 +3,14 @@
 import importlib
 import sys
 import traceback
+from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
 from holdfast import __version__
 from holdfast.errors import HoldfastError
+from holdfast.redact import redacted
 
 _COMMANDS = {
     "doctor": "Is everything reachable, are versions good, may I do what is needed?",
@@ -61,8 +64,27 @@ def group() -> None:
     """
 
 
+class _Discreet(TextIOWrapper):
+    """A standard stream that no secret passes."""
+
+    def write(self, text: str) -> int:
+        return super().write(redacted(text))
+
+
+def _discreet(stream: TextIO) -> TextIO:
+    if not isinstance(stream, TextIOWrapper):
+        return stream
+    return _Discreet(
+        stream.buffer,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+    )
+
+
 def main() -> None:
     """The console script: every error is one clear message and an exit code."""
+    sys.stdout, sys.stderr = _discreet(sys.stdout), _discreet(sys.stderr)
     try:
         code = group(prog_name="holdfast", standalone_mode=False)
     except click.ClickException as error:

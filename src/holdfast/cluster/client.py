@@ -7,6 +7,7 @@ after a time limit in all. TLS is always verified.
 
 import contextlib
 import json
+from base64 import b64decode
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,9 +16,11 @@ from urllib.parse import urlsplit
 
 from holdfast.clock import within
 from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
+from holdfast.redact import keep_secret, redacted
 
 _OPEN_S = 10.0  # reading a kubeconfig: it may name a program that fetches credentials
 _CONNECT_S = 2.0
+_LONGEST = 10_000  # bytes of such an answer that are looked at
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
@@ -57,6 +60,7 @@ class Client:
                 body=body,
                 auth_settings=["BearerToken"],
             )
+            _keep_secrets(self._api.configuration)  # a token may have been renewed just now
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT_S, self._call_s))
             return answer.status, answer.read()
 
@@ -116,6 +120,10 @@ def _opened(path: str, _changed_ns: int, call_s: float) -> Client:
         within(_OPEN_S, lambda: load(path, None, configuration, persist_config=False))
     except Exception as error:  # noqa: BLE001  # the package raises anything at all on a malformed file
         raise InvalidInput(path, f"is no usable kubeconfig: {error}", "Correct the file") from None
+    try:
+        _keep_secrets(configuration)
+    except ValueError as error:
+        raise InvalidInput(path, str(error), "Use longer credentials") from None
     host = urlsplit(configuration.host)
     loopback = host.hostname == "localhost" or (host.hostname or "").startswith("127.")
     if not configuration.verify_ssl or (host.scheme != "https" and not loopback):
@@ -123,6 +131,24 @@ def _opened(path: str, _changed_ns: int, call_s: float) -> Client:
             path, "it turns the verification of TLS off", "Name the cluster's CA there instead"
         )
     return Client(ApiClient(configuration), call_s)
+
+
+def _keep_secrets(configuration: Any) -> None:
+    """No token, password or key of a kubeconfig stands in what we write.
+
+    Raises:
+        ValueError: one of them is too short for that.
+    """
+    found: list[str | None] = []
+    for kind, _, value in (one.rpartition(" ") for one in configuration.api_key.values()):
+        found.append(value)
+        if kind == "Basic":
+            found.append(b64decode(value).decode().partition(":")[2])
+    found += [urlsplit(url or "").password for url in (configuration.host, configuration.proxy)]
+    if configuration.key_file:
+        found.append(Path(configuration.key_file).read_text())
+    for one in filter(None, found):
+        keep_secret(one)
 
 
 def _object(content: bytes) -> Json | None:
@@ -134,17 +160,20 @@ def _object(content: bytes) -> Json | None:
 
 def _wrong(url: str, code: int, content: bytes, wanted: str) -> HoldfastError:
     document = _object(content) or {}
-    said = str(document.get("message") or content[:_EXCERPT].decode(errors="replace").strip())
+    said = str(document.get("message") or content[:_LONGEST].decode(errors="replace").strip())
+    said = redacted(said)[:_EXCERPT]  # before it is cut: half a secret would not be found
     if code == 401:
         return Unreachable(url, "it does not accept this kubeconfig's credentials (401)", "Renew")
     if code == 403:
         return Unreachable(url, f"no right to {wanted} (403): {said}", "Grant exactly that right")
-    reason = f"it answered {code}: {said[:_EXCERPT]}"
+    reason = f"it answered {code}: {said}"
     return Unreachable(url, reason, "Is this a Kubernetes API server? Look at its log")
 
 
 def _wanted(method: str, path: str) -> str:
     """The right that a call needs, as an administrator would write it."""
+    if not path.startswith(("/api/", "/apis/")):
+        return f"get {path}"
     parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
     namespace = f" in namespace {parts[1]}" if parts[0] == "namespaces" and len(parts) > 2 else ""
     parts = parts[2:] if namespace else parts

@@ -1,10 +1,12 @@
 """environment.yaml: where things are, how they are named, and what may be broken there."""
 
-from typing import Annotated
+import os
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from holdfast.documents.kinds import Duration, Strict, Url
+from holdfast.redact import keep_secret
 
 
 class Kubernetes(Strict):
@@ -25,6 +27,13 @@ class Toxiproxy(Strict):
 
     url: Url
     token_env: str | None = None
+
+    @model_validator(mode="after")
+    def _never_told(self) -> Self:
+        """Whoever knows of the token keeps it to himself; that it is there, is checked at use."""
+        if token := os.environ.get(self.token_env or ""):
+            keep_secret(token)
+        return self
 
 
 class Customers(Strict):

@@ -24,7 +24,7 @@ from holdfast.load.pacing import pacer
 from holdfast.load.record import Lateness, Rows, about_this_process
 from holdfast.load.schedule import schedule
 from holdfast.load.scripts import Script
-from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run
+from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, open_private
 
 _TICK = 0.025  # seconds between looks at limits, connections and rows
 _REPORT_EVERY = 5 * SECOND
@@ -208,7 +208,9 @@ class Load:
         """Whole, but not forced to the disk, which may take longer than a request can wait."""
         path = self._run.path(LOAD_REPORT)
         part = path.with_name(f".{path.name}")
-        part.write_text(json.dumps(self._report()) + "\n")
+        part.unlink(missing_ok=True)
+        with open_private(part) as file:
+            file.write(json.dumps(self._report()).encode() + b"\n")
         part.replace(path)
 
 
