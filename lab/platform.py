@@ -1,6 +1,7 @@
 """What the lab asks of its Kubernetes: manifests applied, nodes and rollouts awaited, a token."""
 
 import json
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ import aiohttp
 import yaml
 
 from lab import kubeconfig
-from lab.addresses import ZONES, Lab, listening
+from lab.addresses import REPOSITORY, ZONES, Lab, listening
 from lab.kubernetes_api import APPLY, Api, Object
 
 HOLDFAST = "holdfast"  # namespace and name of the service account
 REPLICAS = 3
 
 _MANIFESTS = Path(__file__).parent / "manifests"
+_DEPLOY = REPOSITORY / "deploy"
+_LATER = {"fencing.yaml", "reaper.yaml"}  # until runs hold the lock, and there is a reaper
 _GROUPS = {"v1": "/api/v1"}
 _DAYS = 86_400
 _TOKEN_LASTS = 365 * _DAYS  # seconds
@@ -37,10 +40,21 @@ def manifests(name: str, lab: Lab) -> list[Object]:
     return [item for item in yaml.safe_load_all(text.substitute(values)) if item]
 
 
+def deployed() -> list[Object]:
+    """What `kubectl apply -k deploy/` and `-k deploy/allowed` apply, in that order."""
+    found = []
+    for folder in (_DEPLOY, _DEPLOY / "allowed"):
+        names = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+        for name in names:
+            if name not in _LATER:
+                found += [one for one in yaml.safe_load_all((folder / name).read_text()) if one]
+    return found
+
+
 def path_of(item: Object) -> str:
     """Where the API server keeps an object."""
     version, meta = item["apiVersion"], item["metadata"]
-    kind = str(item["kind"]).lower()
+    kind = re.sub("y$", "ie", str(item["kind"]).lower())
     space = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
     return f"{_GROUPS.get(version, f'/apis/{version}')}{space}/{kind}s/{meta['name']}"
 

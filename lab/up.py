@@ -145,6 +145,7 @@ class Start:
 
     async def _rights(self, api: Api) -> None:
         await platform.apply(api, platform.manifests("rights", self._lab))
+        await platform.apply(api, platform.deployed())
 
     async def _wallet(self, api: Api) -> None:
         await platform.apply(api, platform.manifests("wallet", self._lab))

@@ -1,0 +1,559 @@
+"""What holdfast's service accounts may do, decided by the lab's real API server with real tokens.
+
+Most attempts are server-side dry runs: every check of the API server is made, and nothing changes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.rights import ACCOUNTS, EVERYWHERE, Person, account, admin, table
+from holdfast.clock import until
+from lab.addresses import REPOSITORY, Lab
+from lab.kubernetes_api import APPLY
+
+pytestmark = pytest.mark.lab
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/holdfast/leases"
+POLICIES = "/apis/admissionregistration.k8s.io/v1"
+PODS = "/api/v1/namespaces/wallet/pods"
+FENCING = REPOSITORY / "deploy" / "fencing.yaml"
+MERGE = "application/merge-patch+json"
+DRY = "?dryRun=All"
+NODE = "/api/v1/nodes/node-a"
+# our taint, with an effect that drives no wallet pod off its node
+TAINT = {"key": "holdfast.io/dropped", "value": "run1", "effect": "PreferNoSchedule"}
+
+RIGHTS = {
+    "holdfast": {
+        EVERYWHERE: {
+            "get namespaces kube-system",
+            "get nodes",
+            "list nodes",
+            "patch nodes",
+            "create selfsubjectaccessreviews.authorization.k8s.io",
+        },
+        "default": {"create events"},
+        "holdfast": {
+            "create leases.coordination.k8s.io",
+            "get leases.coordination.k8s.io holdfast",
+            "update leases.coordination.k8s.io holdfast",
+            "patch leases.coordination.k8s.io holdfast",
+            "get leases.coordination.k8s.io holdfast-reaper",
+        },
+        "wallet": {
+            "create events",
+            "get pods",
+            "list pods",
+            "delete pods",
+            "get deployments.apps",
+            "list deployments.apps",
+            "get replicasets.apps",
+            "list replicasets.apps",
+            "get poddisruptionbudgets.policy",
+            "list poddisruptionbudgets.policy",
+            "list networkpolicies.networking.k8s.io",
+        },
+    },
+    "holdfast-reaper": {
+        EVERYWHERE: {
+            "get namespaces kube-system",
+            "get nodes",
+            "list nodes",
+            "patch nodes",
+            "create selfsubjectaccessreviews.authorization.k8s.io",
+        },
+        "holdfast": {
+            "create leases.coordination.k8s.io",
+            "get leases.coordination.k8s.io holdfast",
+            "update leases.coordination.k8s.io holdfast",
+            "patch leases.coordination.k8s.io holdfast",
+            "get leases.coordination.k8s.io holdfast-reaper",
+            "update leases.coordination.k8s.io holdfast-reaper",
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def here(lab: dict[str, Any]) -> Lab:
+    """The lab that runs."""
+    return Lab.of(int(lab["name"].removeprefix("lab-")))
+
+
+@pytest.fixture(scope="module")
+def boss(here: Lab) -> Person:
+    """The administrator: prepares what the tests need, and tidies up."""
+    return admin(here)
+
+
+@pytest.fixture(scope="module")
+def runner(here: Lab) -> Person:
+    """The service account that runs experiments."""
+    return account(here, "holdfast")
+
+
+@pytest.fixture(scope="module")
+def reaper(here: Lab) -> Person:
+    """The service account that heals when the runner is gone."""
+    return account(here, "holdfast-reaper")
+
+
+@dataclass
+class Lock:
+    """The lock's Lease, as the administrator sets it."""
+
+    boss: Person
+
+    def set(self, holder: str, stop: str | None = None) -> str:
+        """Give it a next holder (empty: nobody), stopped or not; the token that is then right."""
+        path = f"{LEASES}/holdfast"
+        count = self.boss.call("GET", path)[1]["spec"].get("leaseTransitions", 0) + 1
+        body = {
+            "metadata": {"annotations": {"holdfast.io/stop": stop}},
+            "spec": {"holderIdentity": holder, "leaseTransitions": count},
+        }
+        code, lease = self.boss.call("PATCH", path, body, MERGE)
+        assert code == 200, lease
+        return f"{lease['metadata']['uid']}/{count}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fenced(boss: Person, lab: dict[str, Any]) -> Iterator[None]:
+    """deploy/fencing.yaml is in force."""
+    kinds = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    path = f"{POLICIES}/{{}}/holdfast-fencing?fieldManager=test&force=true"
+    for kind, item in zip(kinds, yaml.safe_load_all(FENCING.read_text()), strict=True):
+        assert said(boss.call("PATCH", path.format(kind), item, APPLY)) == "ok"
+    it, runner = Lock(boss), account(Lab.of(int(lab["name"].removeprefix("lab-"))), "holdfast")
+    it.set("")
+    assert until(lambda: change(runner, marks("x")).startswith("403"), seconds=10, every=0.05)
+    yield
+    for kind in kinds:
+        boss.call("DELETE", f"{POLICIES}/{kind}/holdfast-fencing")
+
+
+@pytest.fixture
+def lock(boss: Person) -> Iterator[Lock]:
+    """The lock; nobody's again afterwards."""
+    it = Lock(boss)
+    yield it
+    it.set("")
+
+
+@pytest.fixture
+def pod(boss: Person) -> str:
+    """The path of a wallet pod."""
+    return f"{PODS}/{boss.call('GET', PODS)[1]['items'][0]['metadata']['name']}"
+
+
+@pytest.fixture
+def node(boss: Person) -> Iterator[Callable[..., None]]:
+    """Sets node-a up as the administrator, with labels, annotations and spec; undone afterwards."""
+    before = boss.call("GET", NODE)[1]
+
+    def prepare(labels: Any = None, annotations: Any = None, **spec: Any) -> None:
+        metadata = {"labels": labels or {}, "annotations": annotations or {}}
+        code, answer = boss.call("PATCH", NODE, {"metadata": metadata, "spec": spec}, MERGE)
+        assert code == 200, answer
+
+    yield prepare
+    now = boss.call("GET", NODE)[1]
+    for part in ("labels", "annotations"):
+        was, gone = before["metadata"].get(part, {}), now["metadata"].get(part, {})
+        prepare(**{part: {key: was.get(key) for key in gone}})
+    prepare(unschedulable=None, taints=None)
+
+
+def change(who: Person, metadata: Any = None, dry: bool = True, **spec: Any) -> str:
+    """What the API server says to a change of node-a: `ok`, or its code and words."""
+    body = {"metadata": metadata or {}, "spec": spec}
+    return said(who.call("PATCH", f"{NODE}{DRY if dry else ''}", body, MERGE))
+
+
+def said(answer: tuple[int, dict[str, Any]]) -> str:
+    """An answer in short."""
+    code, document = answer
+    return "ok" if code in (200, 201) else f"{code} {document['message']}"
+
+
+def marks(token: str = "", **others: Any) -> dict[str, Any]:
+    """The annotations that a fault leaves on a node."""
+    wanted = {"holdfast.io/run": "run1"} | ({"holdfast.io/token": token} if token else {})
+    return {"annotations": wanted, **others}
+
+
+def unmarked(*keys: str) -> dict[str, Any]:
+    """Annotations taken away."""
+    return {"annotations": dict.fromkeys(keys)}
+
+
+def retaint(who: Person, boss: Person, ours: list[dict[str, Any]]) -> None:
+    """Write our taints on node-a beside those of others, which change: it follows each cordon."""
+
+    def done() -> bool:
+        taints = boss.call("GET", NODE)[1]["spec"].get("taints", [])
+        theirs = [one for one in taints if one["key"] != TAINT["key"]]
+        return change(who, dry=False, taints=[*theirs, *ours]) == "ok"
+
+    assert until(done, seconds=2, every=0.05)
+
+
+def refused(answer: str, words: str) -> bool:
+    """Is it a 403 of the admission policy with these words?"""
+    return (
+        answer.startswith("403")
+        and "ValidatingAdmissionPolicy 'holdfast-" in answer
+        and (words in answer)
+    )
+
+
+# ── rights ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_a_service_account_may_do_this_and_no_more(here: Lab, name: str) -> None:
+    """The equivalent of `kubectl auth can-i --list`, in four namespaces."""
+    assert table(here, name) == RIGHTS[name]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/namespaces/kube-system/secrets"),
+        ("GET", "/api/v1/namespaces/wallet/secrets"),
+        ("GET", "/api/v1/namespaces/holdfast/secrets"),
+        ("GET", "/api/v1/pods"),
+        ("GET", "/api/v1/namespaces/kube-system/pods"),
+        ("DELETE", f"/api/v1/namespaces/kube-system/pods/any{DRY}"),
+        ("DELETE", f"{PODS}{DRY}"),
+        ("DELETE", f"{NODE}{DRY}"),
+        ("DELETE", f"/api/v1/namespaces/wallet{DRY}"),
+        ("DELETE", f"{LEASES}/holdfast{DRY}"),
+        ("POST", f"/api/v1/namespaces/holdfast/serviceaccounts/holdfast/token{DRY}"),
+        ("PATCH", f"/apis/apps/v1/namespaces/wallet/deployments/wallet-api{DRY}"),
+        ("PATCH", f"{NODE}/status{DRY}"),
+    ],
+)
+def test_what_nobody_granted_is_refused(
+    runner: Person, reaper: Person, method: str, path: str
+) -> None:
+    """RBAC, before any policy is asked."""
+    for who in (runner, reaper):
+        kind = MERGE if method == "PATCH" else "application/json"
+        code, answer = who.call(method, path, {} if method == "PATCH" else None, kind)
+        assert code == 403, answer
+        assert "cannot" in answer["message"]
+
+
+def test_the_reaper_deletes_no_pod(reaper: Person, lock: Lock, pod: str) -> None:
+    lock.set("run1")
+    assert "cannot delete resource" in said(reaper.call("DELETE", f"{pod}{DRY}"))
+
+
+# ── pods ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pod_of_an_allowed_namespace_may_be_deleted(
+    runner: Person, lock: Lock, boss: Person, pod: str
+) -> None:
+    lock.set("run1")
+    uid = boss.call("GET", pod)[1]["metadata"]["uid"]
+    assert said(runner.call("DELETE", f"{pod}?gracePeriodSeconds=0")) == "ok"
+    assert boss.call("GET", pod)[1].get("metadata", {}).get("uid") != uid
+
+
+@pytest.mark.parametrize(("value", "kept"), [("true", True), ("yes", True), ("false", False)])
+def test_a_protected_pod_stays(
+    runner: Person, lock: Lock, boss: Person, pod: str, value: str, kept: bool
+) -> None:
+    """A person who writes `yes` means it: only `false` takes the protection away."""
+    lock.set("run1")
+    labels = {"metadata": {"labels": {"holdfast.io/protected": value}}}
+    assert boss.call("PATCH", pod, labels, MERGE)[0] == 200
+    answer = said(runner.call("DELETE", f"{pod}{DRY}"))
+    labels["metadata"]["labels"] = {"holdfast.io/protected": None}  # type: ignore[dict-item]
+    assert boss.call("PATCH", pod, labels, MERGE)[0] == 200
+    assert refused(answer, "labelled holdfast.io/protected") is kept
+
+
+@pytest.fixture
+def elsewhere(boss: Person) -> Iterator[Callable[[dict[str, str]], str]]:
+    """A pod in a namespace of its own, where holdfast has every right that it has in `wallet`."""
+    name = f"elsewhere-{token_hex(4)}"
+
+    def make(labels: dict[str, str]) -> str:
+        space = {"metadata": {"name": name, "labels": labels}}
+        assert boss.call("POST", "/api/v1/namespaces", space)[0] == 201
+        binding = {
+            "metadata": {"name": "holdfast-pods"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "holdfast-pods",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": "holdfast", "namespace": "holdfast"}],
+        }
+        bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/rolebindings"
+        assert boss.call("POST", bindings, binding)[0] == 201
+        body: dict[str, Any] = {
+            "metadata": {"name": "victim"},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "it", "image": "none:1"}],
+            },
+        }
+        path = f"/api/v1/namespaces/{name}/pods"
+        assert until(lambda: boss.call("POST", path, body)[0] == 201, seconds=5, every=0.1)
+        return f"{path}/victim"
+
+    yield make
+    boss.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def test_a_pod_of_a_namespace_that_is_not_labelled_stays_whatever_rbac_says(
+    runner: Person, lock: Lock, boss: Person, elsewhere: Callable[[dict[str, str]], str]
+) -> None:
+    lock.set("run1")
+    victim = elsewhere({})
+
+    def answered(words: str) -> Callable[[], bool]:
+        return lambda: words in said(runner.call("DELETE", f"{victim}{DRY}"))
+
+    wanted = "the namespace is not labelled holdfast.io/allowed=true"
+    assert until(answered(wanted), seconds=5, every=0.1)
+    labels = {"metadata": {"labels": {"holdfast.io/allowed": "true"}}}
+    assert boss.call("PATCH", victim.partition("/pods/")[0], labels, MERGE)[0] == 200
+    assert until(answered("ok"), seconds=5, every=0.1)
+
+
+def test_pods_are_not_deleted_while_nobody_holds_the_lock(
+    runner: Person, lock: Lock, pod: str
+) -> None:
+    lock.set("")
+    assert refused(said(runner.call("DELETE", f"{pod}{DRY}")), "nobody holds the lock")
+
+
+def test_nothing_is_broken_once_somebody_pulled_the_lever(
+    runner: Person, lock: Lock, pod: str
+) -> None:
+    token = lock.set("run1", stop="incident 4711")
+    words = "stopped: incident 4711"
+    assert refused(said(runner.call("DELETE", f"{pod}{DRY}")), words)
+    assert refused(change(runner, marks(token), unschedulable=True), words)
+
+
+# ── nodes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_node_is_cordoned_and_tainted_with_the_right_token_and_given_back(
+    runner: Person, lock: Lock, boss: Person, node: Callable[..., None]
+) -> None:
+    """For real, not as a dry run; and given back although the lock is nobody's by then."""
+    token = lock.set("run1")
+    assert change(runner, marks(token), dry=False, unschedulable=True) == "ok"
+    retaint(runner, boss, [TAINT])
+    lock.set("")
+    keys = ("holdfast.io/run", "holdfast.io/token")
+    assert change(runner, unmarked(*keys), dry=False, unschedulable=None) == "ok"
+    retaint(runner, boss, [])
+    assert TAINT not in boss.call("GET", NODE)[1]["spec"].get("taints", [])
+    assert not boss.call("GET", NODE)[1]["spec"].get("unschedulable")
+
+
+@pytest.mark.parametrize("who", ["runner", "reaper"])
+@pytest.mark.parametrize("held", ["", "run2"])
+def test_an_undo_is_always_possible(
+    request: pytest.FixtureRequest,
+    boss: Person,
+    lock: Lock,
+    node: Callable[..., None],
+    who: str,
+    held: str,
+) -> None:
+    """Whoever holds the lock by then, stopped or not, and on a node that is protected by now."""
+    lock.set(held, stop="stop it")
+    protected = {"holdfast.io/protected": "true"}
+    node(labels=protected, **marks("old/1"), unschedulable=True, taints=[TAINT])
+    person = request.getfixturevalue(who)
+    assert (
+        change(person, unmarked("holdfast.io/run", "holdfast.io/token"), unschedulable=None) == "ok"
+    )
+    retaint(person, boss, [])
+
+
+@pytest.mark.parametrize(
+    "token", ["", "nonsense", "{uid}/{before}", "00000000-0000-0000-0000-000000000000/{count}"]
+)
+def test_a_token_that_is_not_the_lock_s_is_refused(runner: Person, lock: Lock, token: str) -> None:
+    """None at all, of an earlier holder, or of a lock that was made anew."""
+    uid, count = lock.set("run2").split("/")
+    stale = token.format(uid=uid, before=int(count) - 1, count=count)
+    for spec in ({"unschedulable": True}, {"taints": [TAINT]}, {}):
+        answer = change(runner, marks(stale), **spec)
+        assert refused(answer, "is not that of the lock"), answer
+
+
+def test_no_node_is_broken_while_nobody_holds_the_lock(runner: Person, lock: Lock) -> None:
+    token = lock.set("")
+    assert refused(change(runner, marks(token), unschedulable=True), "nobody holds the lock")
+
+
+def test_a_node_that_is_protected_is_not_broken(
+    runner: Person, lock: Lock, node: Callable[..., None]
+) -> None:
+    token = lock.set("run1")
+    node(labels={"holdfast.io/protected": "true"})
+    assert refused(
+        change(runner, marks(token), unschedulable=True), "labelled holdfast.io/protected"
+    )
+
+
+def test_a_fault_without_a_mark_is_refused(runner: Person, lock: Lock) -> None:
+    """Nobody could tell whose it is, or take it back."""
+    metadata = {"annotations": {"holdfast.io/token": lock.set("run1")}}
+    assert refused(change(runner, metadata, unschedulable=True), "carries the mark holdfast.io/run")
+
+
+def test_the_reaper_only_undoes(reaper: Person, lock: Lock) -> None:
+    token = lock.set("run1")
+    for spec in ({"unschedulable": True}, {"taints": [TAINT]}, {}):
+        answer = change(reaper, marks(token), **spec)
+        assert refused(answer, "every other one only undoes"), answer
+
+
+def test_a_cordon_of_somebody_else_is_not_lifted(
+    runner: Person, reaper: Person, node: Callable[..., None]
+) -> None:
+    node(unschedulable=True)
+    for who in (runner, reaper):
+        assert refused(change(who, unschedulable=None), "cordoned, and not by holdfast")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "words"),
+    [
+        ({"labels": {"holdfast.io/protected": None, "a": "b"}}, {}, "changes no labels"),
+        ({"labels": {"topology.kubernetes.io/zone": "elsewhere"}}, {}, "changes no labels"),
+        ({"annotations": {"cluster-autoscaler/off": "true"}}, {}, "changes no annotations"),
+        ({"annotations": {"theirs": None}}, {}, "changes no annotations"),
+        ({"annotations": {"theirs": "other"}}, {}, "changes no annotations"),
+        ({}, {"taints": [{"key": "a", "effect": "NoExecute"}]}, "changes no taint"),
+        ({}, {"taints": None}, "changes no taint"),
+        ({}, {"providerID": "another"}, "changes nothing in a node's spec"),
+        ({}, {"podCIDR": "10.1.2.0/24", "podCIDRs": ["10.1.2.0/24"]}, "changes nothing in a node"),
+        ({"finalizers": ["a.b/c"]}, {}, "neither finalizers nor owners"),
+    ],
+    ids=str,
+)
+def test_nothing_else_of_a_node_changes(
+    runner: Person,
+    reaper: Person,
+    lock: Lock,
+    node: Callable[..., None],
+    metadata: Any,
+    spec: Any,
+    words: str,
+) -> None:
+    """Even by the holder of the lock, with the right token."""
+    token = lock.set("run1")
+    node(annotations={"theirs": "stays"}, taints=[{"key": "theirs", "effect": "PreferNoSchedule"}])
+    assert refused(change(reaper, metadata, **spec), words)
+    fault = {
+        **metadata,
+        "annotations": {**metadata.get("annotations", {}), **marks(token)["annotations"]},
+    }
+    answer = change(runner, fault, **{"unschedulable": True} | spec)
+    assert refused(answer, words), answer
+
+
+def test_a_node_has_no_field_that_the_policy_does_not_know(boss: Person) -> None:
+    """A later Kubernetes may add one, and a comparison field by field would not see it."""
+    schemas = boss.call("GET", "/openapi/v3/api/v1")[1]["components"]["schemas"]
+    known = {
+        "configSource",
+        "externalID",
+        "podCIDR",
+        "podCIDRs",
+        "providerID",
+        "taints",
+        "unschedulable",
+    }
+    assert set(schemas["io.k8s.api.core.v1.NodeSpec"]["properties"]) == known
+
+
+def test_everybody_else_is_left_alone(boss: Person, lock: Lock, pod: str) -> None:
+    """The policy asks who makes the request before it asks anything else."""
+    lock.set("", stop="stop it")
+    assert change(boss, {"labels": {"a": "b"}, **marks("nonsense")}, unschedulable=True) == "ok"
+    assert said(boss.call("DELETE", f"{pod}{DRY}")) == "ok"
+
+
+# ── the lock ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_lock_is_not_deleted_and_its_count_never_goes_back(boss: Person, lock: Lock) -> None:
+    lock.set("run1")
+    path = f"{LEASES}/holdfast"
+    assert refused(said(boss.call("DELETE", f"{path}{DRY}")), "without the lock no fault is fenced")
+    body = {"spec": {"leaseTransitions": 0}}
+    assert refused(said(boss.call("PATCH", f"{path}{DRY}", body, MERGE)), "never goes back")
+
+
+def test_the_lock_is_seen_by_the_policy_within_a_second(runner: Person, lock: Lock) -> None:
+    """The API server compares with a copy of the lock that it watches, so it may lag a little."""
+
+    def accepted(token: str) -> Callable[[], bool]:
+        return lambda: change(runner, marks(token), unschedulable=True) == "ok"
+
+    for _ in range(5):
+        assert until(accepted(lock.set("run1")), seconds=1, every=0.001)
+
+
+def test_a_missing_parameter_denies_everybody_when_the_binding_says_deny(
+    boss: Person, here: Lab
+) -> None:
+    """Why fencing.yaml says `Allow`: who makes the request is asked only after the parameter."""
+    name = "of-a-test"
+    policy = {
+        "metadata": {"name": name},
+        "spec": {
+            "paramKind": {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"},
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["configmaps"],
+                        "resourceNames": [name],
+                    }
+                ]
+            },
+            "matchConditions": [
+                {"name": "nobody", "expression": "request.userInfo.username == 'nobody'"}
+            ],
+            "validations": [{"expression": "false"}],
+        },
+    }
+    ref = {"name": "absent", "namespace": "holdfast", "parameterNotFoundAction": "Deny"}
+    spec = {"policyName": name, "validationActions": ["Deny"], "paramRef": ref}
+    binding = {"metadata": {"name": name}, "spec": spec}
+    kinds = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    for kind, body in zip(kinds, (policy, binding), strict=True):
+        assert said(boss.call("POST", f"{POLICIES}/{kind}", body)) == "ok"
+    path = f"/api/v1/namespaces/default/configmaps{DRY}"
+
+    def answer() -> str:
+        return said(boss.call("POST", path, {"metadata": {"name": name}}))
+
+    try:
+        assert until(lambda: "no params found" in answer(), seconds=10, every=0.05), answer()
+    finally:
+        for kind in kinds:
+            boss.call("DELETE", f"{POLICIES}/{kind}/{name}")
+    assert until(lambda: answer() == "ok", seconds=10, every=0.05)
