@@ -3,7 +3,7 @@
 import copy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from holdfast import experiment
 from holdfast.context import packaged
 from holdfast.documents import Environment, checked
 from holdfast.errors import InvalidInput
+from holdfast.experiment import Experiment
+from holdfast.experiment.activities import OURS
 from tests.test_documents import ANYTHING, ENVIRONMENT, Json, changed
 
 SHIPPED = ["kill-wallet-pods", "drop-zone", "slow-gateway", "dead-gateway"]
@@ -98,7 +100,7 @@ def test_what_an_experiment_says(write: Callable[[Any], Path]) -> None:
     assert read.extension.load == {"pix-transfer": 60.0, "balance": 40.0}
     assert read.extension.stable == 10.0
     (fault,) = read.faults()
-    assert experiment.function(fault).__name__ == "slow"
+    assert fault.calls == ("holdfast.actions.gateway", "slow")
 
 
 # ── unknown keys, at every level ──────────────────────────────────────────────────────────────────
@@ -177,8 +179,8 @@ def test_other_kinds_of_provider_in_the_hypothesis(write: Callable[[Any], Path])
         ("method.0", "holdfast.probes.sla", "not allowed in an activity of type action"),
         ("method.1", "holdfast.actions.pods", "not allowed in an activity of type probe"),
         (HYPOTHESIS, "holdfast.actions.zones", "not allowed in an activity of type probe"),
-        ("method.0", "holdfast.actions.nothing", "no module holdfast.actions.nothing: No module"),
-        ("method.0", "holdfast.actions.", "no module holdfast.actions.: No module named"),
+        ("method.0", "holdfast.actions.nothing", "module holdfast.actions.nothing is not allowed"),
+        ("method.0", "holdfast.actions.", "the module holdfast.actions. is not allowed"),
         ("method.0", "", "is not allowed"),
         ("method.0", "..relative", "is not allowed"),
     ],
@@ -190,34 +192,130 @@ def test_modules_that_are_not_called(
     assert words in refusal(write(changed(SLOW, f"{place}.provider.module", module)))
 
 
-def test_a_module_that_the_environment_allows(write: Callable[[Any], Path]) -> None:
-    """By its whole name; its functions are those in its `__all__`."""
-    allows = checked(Environment, ENVIRONMENT | {"modules": ["tests.fakes", "no.such"]}, "e")
-    extra = {"type": "probe", "name": "theirs", "provider": {"type": "python", "func": "absent"}}
-    document = inserted(SLOW, 1, extra)
-    path = write(changed(document, "method.1.provider.module", "tests.fakes"))
-    assert "the module tests.fakes is not allowed" in refusal(path)
-    assert "tests.fakes has no activity absent. It has: none" in refusal(path, allows)
-    path = write(changed(document, "method.1.provider.module", "no.such"))
-    assert "no module no.such" in refusal(path, allows)
-
-
-def test_a_module_of_the_user_that_does_not_load(
-    write: Callable[[Any], Path], tmp_path: Path
+@pytest.mark.parametrize("listed", ["holdfast.heal", "holdfast.experiment.foreign", "holdfast"])
+def test_no_environment_opens_the_inside_of_holdfast(
+    write: Callable[[Any], Path], listed: str
 ) -> None:
-    (tmp_path / "theirs_that_fails.py").write_text("1 / 0\n")
-    allows = checked(Environment, ENVIRONMENT | {"modules": ["theirs_that_fails"]}, "e")
-    extra = {
-        "type": "probe",
-        "name": "theirs",
-        "provider": {"type": "python", "module": "theirs_that_fails", "func": "x"},
-    }
+    allows = checked(Environment, ENVIRONMENT | {"modules": [listed]}, "e")
+    words = refusal(write(changed(SLOW, "method.0.provider.module", listed)), allows)
+    assert f"the module {listed} is not allowed" in words
+
+
+# ── modules that the environment allows: read, never imported ─────────────────────────────────────
+
+THEIRS = """
+open({mark!r}, "w").write("imported")
+__all__ = ["look", "kill"]
+def look(window: str, share: float = 0.5, *, many: "int" = 1, configuration=None) -> bool: ...
+def kill(pod: str, grace: int | None = None, /) -> None: ...
+def hidden() -> None: ...
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Iterator[Callable[..., tuple[Experiment | None, str]]]:
+    """Read an experiment with a probe of a package whose import leaves a mark."""
+    package = tmp_path / "their_package"
+    package.mkdir()
+    mark = str(tmp_path / "mark")
+    (package / "__init__.py").write_text(f"open({mark!r}, 'w').write('imported')\n")
     sys.path.insert(0, str(tmp_path))
-    try:
-        words = refusal(write(inserted(SLOW, 1, extra)), allows)
-    finally:
-        sys.path.remove(str(tmp_path))
-    assert "theirs_that_fails cannot be imported: ZeroDivisionError" in words
+
+    def read(
+        func: str = "look",
+        arguments: Json | None = None,
+        source: str = THEIRS,
+        module: str = "their_package.probes",
+    ) -> tuple[Experiment | None, str]:
+        (package / "probes.py").write_text(source.replace("{mark!r}", repr(mark)))
+        provider = {"type": "python", "module": module, "func": func}
+        given = {"window": "10s"} if arguments is None else arguments
+        extra = {"type": "probe", "name": "x", "provider": {**provider, "arguments": given}}
+        path = tmp_path / "slow.yaml"
+        path.write_text(yaml.dump(inserted(SLOW, 1, extra), Dumper=Whole))
+        allows = checked(Environment, ENVIRONMENT | {"modules": [module]}, "e")
+        try:
+            return experiment.read(path, allows), ""
+        except InvalidInput as error:
+            return None, str(error)
+        finally:
+            assert not Path(mark).exists(), "to validate must not import"
+
+    yield read
+    sys.path.remove(str(tmp_path))
+    assert not [one for one in sys.modules if one.startswith("their_package")]
+
+
+type Read = Callable[..., tuple[Experiment | None, str]]
+
+
+def test_a_foreign_module_is_checked_and_not_imported(theirs: Read) -> None:
+    read, wrong = theirs()
+    assert wrong == ""
+    assert read is not None
+    assert experiment.module(read.method[1]) is None
+
+
+def test_the_mark_would_have_been_left(theirs: Read, tmp_path: Path) -> None:
+    """The test above sees an import."""
+    theirs()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import their_package.probes"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert (tmp_path / "mark").read_text() == "imported"
+
+
+@pytest.mark.parametrize(
+    ("func", "arguments", "words"),
+    [
+        ("hidden", {}, "their_package.probes has no activity hidden. It has: look, kill"),
+        ("look", {}, "missing a required argument: 'window'. look takes: window, share, many"),
+        ("look", {"window": "1", "w": 1}, "got an unexpected keyword argument 'w'"),
+        ("look", {"window": 5}, "window: Input should be a valid string"),
+        ("look", {"window": "1", "share": "x"}, "share: Input should be a valid number"),
+        ("kill", {"pod": "x"}, "positional-only arguments passed as keyword arguments: 'pod'"),
+        ("look", {"window": "1", "configuration": {}}, "Chaos Toolkit itself gives"),
+    ],
+)
+def test_a_foreign_signature_is_kept(theirs: Read, func: str, arguments: Json, words: str) -> None:
+    assert words in theirs(func, arguments)[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("1 / 0\n", "their_package.probes has no activity look. It has: none"),
+        ("__all__ = [x for x in 'ab']", "its `__all__` is not a plain list of names"),
+        ("__all__ = ['look']\nfrom os import system as look", "no activity look. It has: none"),
+        ("def look(:\n", "is no Python that can be read"),
+        ("x = " + "(" * 5000, "is no Python that can be read"),
+        ("#" * (1 << 20) + "\n", "cannot be read: it is larger than 1 MiB"),
+    ],
+)
+def test_a_foreign_module_that_cannot_be_understood(theirs: Read, source: str, words: str) -> None:
+    assert words in theirs(source=source)[1]
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("no.such", "the module no.such: there is no no"),
+        ("their_package.nothing", "there is no their_package.nothing"),
+        ("their_package.probes.deeper", "their_package.probes is no package"),
+        ("subprocess", "it belongs to Python itself, and could run anything"),
+        ("os.path", "it belongs to Python itself"),
+        ("yaml._yaml", "it has no source that could be checked"),
+    ],
+)
+def test_a_foreign_module_that_is_not_called(theirs: Read, module: str, words: str) -> None:
+    assert words in theirs(module=module)[1]
+
+
+def test_the_closed_list_is_everything_that_there_is() -> None:
+    """A module that is not listed could not be called; one that is gone would fail late."""
+    root = Path(__file__).parent.parent
+    for kind, folder in (("action", "actions"), ("probe", "probes")):
+        there = sorted(f"holdfast.{folder}.{one.stem}" for one in (root / folder).glob("[!_]*.py"))
+        assert sorted(OURS[kind]) == there
 
 
 @pytest.mark.parametrize("func", ["slowly", "_poison", "targets", "guard", "__doc__"])

@@ -1,28 +1,27 @@
-"""An experiment file, read and checked without running anything of it.
+"""An experiment file, read and checked without running or importing anything that it names.
 
 It is a valid Chaos Toolkit experiment in a narrow dialect: Python activities of holdfast's own
 modules (or of modules that the environment names), and no dynamic configuration, runtime block,
 control, `process` or `http` provider. A key that is not known is refused.
 """
 
-import importlib
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from holdfast.documents import Environment, Extension, checked
 from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
+from holdfast.experiment import activities
+from holdfast.experiment.activities import Call
 
 WAIT = ("holdfast.probes.recovery", "wait")
 STILL_THERE = ("holdfast.probes.landed", "still_there")
 UNDO = ("holdfast.actions.undo", "everything")
-_OURS = {"action": "holdfast.actions.", "probe": "holdfast.probes."}
 
 
 class _Strict(BaseModel):
@@ -126,15 +125,9 @@ def read(path: Path, environment: Environment) -> Experiment:
     return experiment
 
 
-def function(activity: Activity) -> Callable[..., Any]:
-    """The function that an activity calls."""
-    called: Callable[..., Any] = getattr(module(activity), activity.provider.func)
-    return called
-
-
-def module(activity: Activity) -> ModuleType:
-    """The module that holds the function."""
-    return importlib.import_module(activity.provider.module)
+def module(activity: Activity) -> ModuleType | None:
+    """The module of holdfast that the activity is in; None for a foreign one."""
+    return activities.own(activity.provider.module)
 
 
 def _refuse_foreign_providers(data: Any, path: Path) -> None:
@@ -166,40 +159,36 @@ def _check_activities(experiment: Experiment, environment: Environment) -> None:
 
 def _check_call(activity: Activity, environment: Environment, place: str) -> None:
     name, func = activity.calls
-    if not name.startswith(_OURS[activity.type]) and name not in environment.modules:
+    ours = name.partition(".")[0] == "holdfast"
+    if name not in (activities.OURS[activity.type] if ours else environment.modules):
         raise InvalidInput(
             place,
             f"the module {name} is not allowed in an activity of type {activity.type}",
-            f"Call one of {_OURS[activity.type]}*, or list it in the environment's `modules:`",
+            f"Call one of {', '.join(activities.OURS[activity.type])}, or list another in the"
+            " environment's `modules:`",
         )
     try:
-        exported = getattr(module(activity), "__all__", ())
-    except ImportError as error:
-        raise InvalidInput(place, f"no module {name}: {error}", "Correct its name") from None
-    except Exception as error:  # noqa: BLE001  # a module of the user may raise anything
-        raise InvalidInput(place, f"{name} cannot be imported: {error!r}", "Correct it") from None
-    if func not in exported:
-        known = ", ".join(exported) or "none"
-        raise InvalidInput(place, f"{name} has no activity {func}", f"It has: {known}")
-    _check_arguments(activity, place)
+        known = activities.calls(name)
+    except ValueError as error:
+        raise InvalidInput(place, f"the module {name}: {error}", "Correct it") from None
+    if func not in known:
+        step = f"It has: {', '.join(known) or 'none'}"
+        raise InvalidInput(place, f"{name} has no activity {func}", step)
+    _check_arguments(activity, known[func], place)
 
 
-def _check_arguments(activity: Activity, place: str) -> None:
-    called = function(activity)
-    signature = inspect.signature(called)
+def _check_arguments(activity: Activity, call: Call, place: str) -> None:
     arguments = activity.provider.arguments
-    takes = [name for name in signature.parameters if name != "configuration"]
     try:
         if "configuration" in arguments:
             raise TypeError("Chaos Toolkit itself gives the configuration")
-        signature.bind(**arguments)
+        call.signature.bind(**arguments)
     except TypeError as error:
-        step = f"{activity.calls[1]} takes: {', '.join(takes) or 'nothing'}"
+        step = f"{activity.calls[1]} takes: {', '.join(call.takes()) or 'nothing'}"
         raise InvalidInput(place, str(error), step) from None
-    hints = get_type_hints(called, include_extras=True)
     for name, value in arguments.items():
         try:
-            TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
+            TypeAdapter(call.types.get(name, Any)).validate_python(value, strict=True)
         except ValidationError as error:
             message = error.errors(include_url=False)[0]["msg"]
             raise InvalidInput(f"{place}: {name}", message, "Correct the value") from None
