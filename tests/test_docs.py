@@ -195,7 +195,7 @@ def keys(whole: dict[str, Any], node: dict[str, Any], prefix: str) -> Iterator[t
     """Each key that a schema accepts, as a path, with its default as JSON or `needed`."""
     if "$ref" in node:
         node = whole["$defs"][node["$ref"].rpartition("/")[2]]
-    for one in node.get("anyOf", []):
+    for one in node.get("anyOf", []) + node.get("oneOf", []):
         yield from keys(whole, one, prefix)
     if "items" in node:
         yield from keys(whole, node["items"], f"{prefix}[]")

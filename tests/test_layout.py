@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "holdfast"
 FOLDERS = ("actions", "experiments", "probes", "reports")
 ROWS = {
-    0: {"model", "verdict", "errors", "clock", "signals", "redact", "files"},
+    0: {"model", "verdict", "errors", "clock", "signals", "redact", "files", "arrivals"},
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents"},
     2: {"measure", "heal", "guard", "customers", "context", "experiment", "rights"},
     3: {"actions", "probes", "load"},

@@ -143,7 +143,10 @@ def test_without_a_request_lateness_is_unknown() -> None:
 
 
 def test_there_are_sockets_for_every_request_that_may_be_open() -> None:
-    assert socket_bound({"pix": 60.0, "balance": 40.0}, {"pix": 10.0, "balance": 5.0}) == 2_880
+    limits = {"pix": 10.0, "balance": 5.0}
+    assert socket_bound({"pix": 60.0, "balance": 40.0}, limits, 60.0) == 2_880
+    ramp = {"shape": "ramp", "from": 20.0, "to": 60.0, "over": 300.0}
+    assert socket_bound({"pix": ramp, "balance": 40.0}, limits, 600.0) == 2_880
 
 
 @pytest.fixture

@@ -354,6 +354,6 @@ def test_under_plain_chaos_run_the_first_probe_starts_customers(
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
-        assert run.read_json("load_plan.json")["rates"] == {"balance": 40.0}
+        assert run.read_json("load_plan.json")["loads"] == {"balance": 40.0}
         process = run.read_json("samples/load.json")["pid"]
         assert until(lambda: not Path(f"/proc/{process}").exists(), seconds=10)

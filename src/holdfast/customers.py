@@ -13,9 +13,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
+from holdfast.arrivals import Load
 from holdfast.clock import until
 from holdfast.documents import Between, Environment, JourneyFile
 from holdfast.errors import InvalidInput, Unreachable
@@ -87,16 +90,16 @@ def start(
     run: Run,
     environment: Environment,
     journeys: Mapping[str, JourneyFile],
-    rates: Mapping[str, float],
+    loads: Mapping[str, Any],
     **bounds: Unpack[Bounds],
 ) -> Customers:
-    """Start the customers; returns once they are about to send (`rates` in requests a second).
+    """Start the customers; returns once they are about to send (`loads` as an extension has them).
 
     Raises:
         InvalidInput: a journey cannot be sent as it is written, or the run already has customers.
         Unreachable: the process ended, or was not ready within 10 s.
     """
-    check(environment, journeys, rates)
+    check(environment, journeys, loads)
     if run.path(LOAD_PLAN).exists():
         raise InvalidInput(str(run.folder), "it already has customers", "Start another run")
     run.write_json(
@@ -105,19 +108,24 @@ def start(
             "url": environment.customers.url,
             "seed": bounds["seed"],
             "max_seconds": bounds["max_seconds"],
-            "rates": dict(rates),
-            "journeys": {name: journeys[name].model_dump(mode="json") for name in rates},
+            "loads": {name: _plain(load) for name, load in loads.items()},
+            "journeys": {name: journeys[name].model_dump(mode="json") for name in loads},
             "values": environment.customers.values,
         },
     )
     run.path(LOAD_REPORT).parent.mkdir(mode=0o700, exist_ok=True)
-    started = Customers(run, *_process(run), max(journeys[name].limit for name in rates))
+    started = Customers(run, *_process(run), max(journeys[name].limit for name in loads))
     ready = run.path(LOAD_REPORT).exists
     if not until(lambda: ready() or not started.alive(), seconds=_START_S) or not ready():
         started.kill()
         why = run.path(LOG).read_text().strip().splitlines() or ["it said nothing"]
         raise Unreachable("the customers' process", why[-1], f"Read {run.path(LOG)}")
     return started
+
+
+def _plain(load: Any) -> Load:
+    """A load as `arrivals` takes it, of one that an extension holds."""
+    return load.model_dump(mode="json") if isinstance(load, BaseModel) else load
 
 
 def _process(run: Run) -> tuple[subprocess.Popen[bytes], int]:
@@ -143,7 +151,7 @@ def _harmless() -> dict[str, str]:
 
 
 def check(
-    environment: Environment, journeys: Mapping[str, JourneyFile], rates: Mapping[str, float]
+    environment: Environment, journeys: Mapping[str, JourneyFile], loads: Mapping[str, Any]
 ) -> None:
     """Can these journeys be sent to this environment?
 
@@ -156,9 +164,9 @@ def check(
             "the customers speak plain HTTP only",
             "Name an http:// entrance",
         )
-    if not rates:
+    if not loads:
         raise InvalidInput("load", "it names no journey", "Give at least one journey a rate")
-    for name in rates:
+    for name in loads:
         if name not in journeys:
             raise InvalidInput(f"load: {name}", "no such journey", "Add it to journeys.yaml")
         if _CONTROL.search(name):

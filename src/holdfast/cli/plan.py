@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from holdfast import plan
+from holdfast.arrivals import words
 from holdfast.cli import options
 
 
@@ -50,7 +51,7 @@ def _show(made: plan.Plan) -> None:
     low, high = made.hold_s()
     minutes = ceil(made.expected_s() / 60)
     console.print(f"held for {low:g} to {high:g} s; the whole run takes {minutes} min or more")
-    rates = ", ".join(f"{k} {v:g}/s" for k, v in made.experiment.extension.load.items())
+    rates = ", ".join(f"{k} {words(v)}" for k, v in made.experiment.extension.loads().items())
     console.print(f"customers: {rates}")
     console.print(f"judged: {', '.join(made.objectives)}")
     console.print(_burn(made))

@@ -1,10 +1,12 @@
 """journeys.yaml, objectives.yaml and an experiment's extension."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from holdfast.documents.kinds import Duration, Rate, Strict
+from holdfast.documents.kinds import Duration, Strict
+from holdfast.documents.load import Load, Recorded
 from holdfast.model import Journey
 
 
@@ -77,9 +79,22 @@ class Extension(Strict):
     """What holdfast needs to know of an experiment, from Chaos Toolkit's `extensions` list."""
 
     name: Annotated[str, Field(pattern=r"^holdfast$")]
-    load: Annotated[dict[str, Rate], Field(min_length=1)]
+    load: Annotated[dict[str, Load], Field(min_length=1)]
     before: Duration
     stable: Duration
     after: Duration
     objectives: Annotated[list[str], Field(min_length=1)]
     lost_requests: Annotated[int, Field(ge=0)] = 0
+
+    def loads(self) -> dict[str, Any]:
+        """Each journey's load, as `arrivals` takes it and as `plan.json` holds it."""
+        loads: dict[str, Any] = self.model_dump(mode="json")["load"]
+        return loads
+
+    def with_recordings(self, folder: Path) -> Self:
+        """The same, with the instants of the files that it names, which lie in that folder."""
+        load = {
+            name: one.read(folder) if isinstance(one, Recorded) else one
+            for name, one in self.load.items()
+        }
+        return self.model_copy(update={"load": load})

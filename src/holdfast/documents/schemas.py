@@ -46,6 +46,7 @@ def _schema(title: str, kind: Any) -> dict[str, Any]:
 def _experiment() -> dict[str, Any]:
     """Only what is ours in it: Chaos Toolkit's own keys are checked by `holdfast plan`."""
     ours = TypeAdapter(Extension).json_schema()
+    parts = ours.pop("$defs")
     named = {"properties": {"name": {"const": "holdfast"}}, "required": ["name"]}
     extensions = {
         "type": "array",
@@ -57,6 +58,7 @@ def _experiment() -> dict[str, Any]:
     return {
         "$schema": _DIALECT,
         "title": "experiment",
+        "$defs": parts,
         "type": "object",
         "properties": {"extensions": extensions},
         "required": ["title", "extensions", "steady-state-hypothesis", "method", "rollbacks"],

@@ -111,11 +111,12 @@ def read(path: Path, environment: Environment) -> Experiment:
             f"{len(ours)} entries are named holdfast, one is needed",
             "Add load, before, stable, after and objectives there",
         )
+    extension = checked(Extension, ours[0], f"{path}: extensions: holdfast")
     experiment = Experiment(
         path=path,
         title=document.title,
         document=data,
-        extension=checked(Extension, ours[0], f"{path}: extensions: holdfast"),
+        extension=extension.with_recordings(path.parent),
         hypothesis=tuple(document.hypothesis.probes),
         method=tuple(document.method),
         rollbacks=tuple(document.rollbacks),

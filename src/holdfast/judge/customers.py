@@ -39,16 +39,19 @@ def recovery(name: str, ground: Ground) -> Judged:
 
 
 def availability(name: str, ground: Ground) -> Judged:
-    """Bad requests ÷ rate, of the journey that suffered most, from the fault to the end."""
+    """Bad requests ÷ mean rate, of the journey that suffered most, from the fault to the end."""
     limit = _limit(name, ground)
     window = Window(ground.before.end_ns, ground.timeline.stop_ns)  # with what the fault cut off
     lost = {}
     for journey in ground.journeys.values():
         if why := ground.too_few(window, journey.name):
             return finding(name, ground, Verdict.UNKNOWN, why)
-        rate = float(ground.record.plan["extension"]["load"][journey.name])
+        due = ground.planned(window, journey.name)
+        if not due:
+            why = f"no request of {journey.name} was planned from the fault to the end"
+            return finding(name, ground, Verdict.UNKNOWN, why)
         missed = sum(bad(one, journey) for one in ground.samples(window, journey.name))
-        lost[journey.name] = missed / rate
+        lost[journey.name] = missed * window.seconds / due
     seconds = max(lost.values())
     spoiled = len({one.scheduled_ns // SECOND for one in _bad(ground, window)})
     observed = Observation(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite
 
+from holdfast.arrivals import planned
 from holdfast.clock import SECOND
 from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
@@ -120,11 +121,14 @@ class Ground:
 
     def too_few(self, window: Window, journey: str) -> str:
         """Why too little of a journey's planned load is recorded; empty when it is all there."""
-        mine = len(self.samples(window, journey))
-        planned = float(self.record.plan["extension"]["load"][journey]) * window.seconds
-        return (
-            f"only {mine} requests of {journey} were recorded" if mine < planned * 0.99 - 1 else ""
-        )
+        mine, due = len(self.samples(window, journey)), self.planned(window, journey)
+        return f"only {mine} requests of {journey} were recorded" if mine < due * 0.99 - 1 else ""
+
+    def planned(self, window: Window, journey: str) -> float:
+        """How many requests of a journey were to be sent in a window."""
+        start_ns = int(self.record.load.get("start_ns", self.timeline.start.mono_ns))
+        ends = ((instant - start_ns) / SECOND for instant in (window.start_ns, window.end_ns))
+        return planned(self.record.plan["extension"]["load"][journey], *ends)
 
     def distrust(self) -> str:
         """Why customers' times or counts cannot be believed; empty when they can."""

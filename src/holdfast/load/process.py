@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from holdfast.arrivals import Load as Shape
+from holdfast.arrivals import peak
 from holdfast.clock import SECOND, now_ns
 from holdfast.errors import HoldfastError
 from holdfast.load.connections import Exchange, Pool
@@ -33,13 +35,14 @@ _BATCH = 200  # requests sent before answers are looked at again, after this pro
 _SOCKETS_APART = 64  # descriptors for everything that is not a connection
 
 
-def socket_bound(rates: Mapping[str, float], limits: Mapping[str, float]) -> int:
+def socket_bound(loads: Mapping[str, Shape], limits: Mapping[str, float], seconds: float) -> int:
     """The most connections: what can be open when nothing is answered, as the system allows it.
 
-    Raises the soft limit of open files to the hard one.
+    `seconds` is how long customers send at most. Raises the soft limit of open files.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2_000 + round(1.1 * sum(rate * limits[name] for name, rate in rates.items()))
+    waiting = sum(peak(load, limits[name], seconds) for name, load in loads.items())
+    wanted = 2_000 + round(1.1 * waiting)
     ceiling = wanted + _SOCKETS_APART
     if hard != resource.RLIM_INFINITY:
         ceiling = min(ceiling, hard)
@@ -53,7 +56,7 @@ class Load:
 
     def __init__(self, run: Run, plan: Mapping[str, Any]) -> None:
         self._run, self._seed = run, plan["seed"]
-        journeys = {name: plan["journeys"][name] for name in plan["rates"]}
+        journeys = {name: plan["journeys"][name] for name in plan["loads"]}
         self._scripts = {
             name: Script(name, journey, plan, run.id) for name, journey in journeys.items()
         }
@@ -67,7 +70,7 @@ class Load:
         self._rows = Rows(run.path(SAMPLES))
         limits = {name: journey["limit"] for name, journey in journeys.items()}
         where = urlsplit(plan["url"])
-        most = socket_bound(plan["rates"], limits)
+        most = socket_bound(plan["loads"], limits, plan["max_seconds"])
         self._pool = Pool(where.hostname or "", where.port or 80, most, self._settle)
 
         self._loop = asyncio.get_running_loop()
@@ -75,7 +78,7 @@ class Load:
         self._last_ns = self._start_ns + round(plan["max_seconds"] * SECOND)
         self._end_ns = 0  # when the scheduling ended; 0 while it goes on
         self._report_ns = 0  # when the next report is due
-        self._schedule = schedule(plan["rates"], self._start_ns)
+        self._schedule = schedule(plan["loads"], self._start_ns)
         self._next = next(self._schedule)
         self._pacer = pacer(self._loop, self._due)
         self._ended: asyncio.Future[None] = self._loop.create_future()

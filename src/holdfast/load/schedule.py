@@ -3,25 +3,26 @@
 import heapq
 from collections.abc import Iterator, Mapping
 
+from holdfast.arrivals import Arrivals, Load, Pieces, arrivals, peak
 from holdfast.clock import SECOND
 
 
-def schedule(rates: Mapping[str, float], start_ns: int) -> Iterator[tuple[int, str]]:
+def schedule(loads: Mapping[str, Load], start_ns: int) -> Iterator[tuple[int, str]]:
     """Every instant at which a request is due, with its journey, in order and without end.
 
-    Each journey keeps its own constant rate (requests a second). The second one begins one step
-    of the summed rate later than the first, the third two steps, so that they rarely coincide.
+    Of the journeys that keep a rate, the second begins one step of the summed rate at the start
+    later than the first, the third two steps, so that they rarely coincide. Instants that were
+    drawn or recorded stay as they are.
     """
-    step = SECOND / sum(rates.values())
-    journeys = [
-        _constant(name, SECOND / rate, start_ns + round(number * step))
-        for number, (name, rate) in enumerate(rates.items())
-    ]
-    return heapq.merge(*journeys)
+    step = SECOND / sum(peak(load, 1.0, 1.0) or 1.0 for load in loads.values())
+    journeys = []
+    for number, (name, load) in enumerate(loads.items()):
+        mine = arrivals(load)
+        shift = round(number * step) if isinstance(mine, Pieces) else 0
+        journeys.append(_instants(name, mine, start_ns + shift))
+    return journeys[0] if len(journeys) == 1 else heapq.merge(*journeys)
 
 
-def _constant(name: str, period_ns: float, first_ns: int) -> Iterator[tuple[int, str]]:
-    number = 0
-    while True:
-        yield first_ns + round(number * period_ns), name
-        number += 1
+def _instants(name: str, mine: Arrivals, start_ns: int) -> Iterator[tuple[int, str]]:
+    for instant in mine.instants():
+        yield start_ns + round(instant * SECOND), name

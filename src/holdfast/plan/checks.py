@@ -1,5 +1,6 @@
 """Could this plan show what it is to show? Everything that the files alone can tell."""
 
+from holdfast.arrivals import fewest, words
 from holdfast.documents import ObjectiveFile
 from holdfast.errors import InvalidInput
 from holdfast.measure import needed
@@ -41,13 +42,15 @@ def check_hold(plan: Plan) -> None:
 def check_windows(plan: Plan) -> None:
     """A window or a phase that is too short to support its claim is refused beforehand."""
     extension = plan.experiment.extension
-    for name, rate in extension.load.items():
-        if rate * extension.stable < WINDOW_MIN:
+    longest = GROWTH * (extension.before + extension.after) + plan.hold_s()[1]
+    for name, load in extension.loads().items():
+        least = fewest(load, extension.stable, (0.0, longest))
+        if least < WINDOW_MIN:
             raise InvalidInput(
                 f"{plan.experiment.path}: stable",
-                f"{extension.stable:g} s of {name} at {rate:g}/s is {rate * extension.stable:.0f}"
-                f" requests; a window needs {WINDOW_MIN} to exclude 1 % bad",
-                f"Write {WINDOW_MIN / rate + 0.05:.1f}s or more",
+                f"{extension.stable:g} s of {name} at {words(load)} is {least:.0f} requests;"
+                f" a window needs {WINDOW_MIN} to exclude 1 % bad",
+                f"Write {WINDOW_MIN * extension.stable / max(least, 1) + 0.05:.1f}s or more",
             )
     for name, objective in plan.objectives.items():
         if objective.kind in ("success", "latency"):
@@ -57,15 +60,21 @@ def check_windows(plan: Plan) -> None:
 def _check_phases(plan: Plan, name: str, objective: ObjectiveFile) -> None:
     """Could the phases ever decide this objective? They grow until `success` is decided."""
     extension, many = plan.experiment.extension, needed(objective.limit, 0)
-    rate = extension.load[objective.journey]
+    load = extension.loads()[objective.journey]
     growth = GROWTH if objective.kind == "success" else 1.0
-    for phase, length in (("before", extension.before), ("after", extension.after)):
-        if rate * length * growth < many:
+    shortest = extension.before + plan.hold_s()[0]
+    longest = GROWTH * (extension.before + extension.after) + plan.hold_s()[1]
+    for phase, length, begins, ends in (
+        ("before", extension.before, 0.0, extension.before * growth),
+        ("after", extension.after, shortest, longest),
+    ):
+        least = fewest(load, length * growth, (begins, ends))
+        if least < many:
             raise InvalidInput(
                 f"{plan.experiment.path}: {phase}",
-                f"{length:g} s of {objective.journey} at {rate:g}/s can never decide `{name}`,"
+                f"{length:g} s of {objective.journey} at {words(load)} can never decide `{name}`,"
                 f" which needs {many} requests without a failure",
-                f"Write {many / rate + 0.5:.0f}s or more",
+                f"Write {many * length * growth / max(least, 1) + 0.5:.0f}s or more",
             )
 
 
