@@ -234,6 +234,17 @@ def test_customers_who_sent_too_little_prove_nothing() -> None:
     assert exit_code(few) == 3
 
 
+@pytest.mark.parametrize(
+    ("rates", "verdict"), [([40.0, 40.0], HELD), ([40.0, 80.0], UNKNOWN), ([80.0, 40.0], HELD)]
+)
+def test_a_load_that_changes_is_counted_as_it_was_planned(rates: list[float], verdict: str) -> None:
+    """Customers sent 40/s all the time; after the first twelve seconds 80/s was planned, or not."""
+    record = told(Story(objectives=("availability",)))
+    shape = {"shape": "steps", "rates": rates, "each": 12.0}
+    changed = they.planned(record, extension={**record.plan["extension"], "load": {"pix": shape}})
+    assert found(changed) == {"availability": verdict}
+
+
 def test_an_aborted_run_shows_nothing_that_held() -> None:
     record = also(told(PAID), event(29.9, "abort", why="SIGTERM was received"))
     assert found(record) == ALL_UNKNOWN

@@ -145,7 +145,7 @@ def _again(recorded: list[float], over_s: float) -> Iterator[float]:
 def planned(load: Load, from_s: float, to_s: float) -> float:
     """How many requests are due from one second up to, not including, another."""
     one = arrivals(load)
-    return one.count(to_s) - one.count(from_s)
+    return round(one.count(to_s) - one.count(from_s), 6)
 
 
 def peak(load: Load, length_s: float, until_s: float) -> float:
@@ -171,7 +171,7 @@ def _counts(load: Load, length_s: float, within: tuple[float, float]) -> Iterato
     starts = {from_s, to_s, *turns, *(turn - length_s for turn in turns)}
     for start in starts:
         if from_s <= start <= to_s:
-            yield one.count(start + length_s) - one.count(start)
+            yield round(one.count(start + length_s) - one.count(start), 6)
 
 
 def words(load: Load) -> str:

@@ -1,10 +1,12 @@
 """journeys.yaml, objectives.yaml and an experiment's extension."""
 
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from holdfast.arrivals import peak
 from holdfast.documents.kinds import Duration, Strict
 from holdfast.documents.load import Load, Recorded
 from holdfast.model import Journey
@@ -90,6 +92,10 @@ class Extension(Strict):
         """Each journey's load, as `arrivals` takes it and as `plan.json` holds it."""
         loads: dict[str, Any] = self.model_dump(mode="json")["load"]
         return loads
+
+    def rates(self, length_s: float) -> dict[str, float]:
+        """Each journey's requests a second, on average over the fullest window of that length."""
+        return {name: peak(load, length_s, inf) / length_s for name, load in self.loads().items()}
 
     def with_recordings(self, folder: Path) -> Self:
         """The same, with the instants of the files that it names, which lie in that folder."""

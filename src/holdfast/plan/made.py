@@ -47,7 +47,7 @@ class Plan:
         """What the run may cost of the yearly error budget, at worst."""
         kinds = ("recovery", "availability")
         limits = [one.limit for one in self.objectives.values() if one.kind in kinds]
-        return burn(limits, self.hold_s()[1], self.experiment.extension.load)
+        return burn(limits, self.hold_s()[1], self.experiment.extension.rates(self.hold_s()[1]))
 
     def expected_s(self) -> float:
         """How long the run takes when nothing has to grow, in seconds."""
