@@ -48,7 +48,7 @@ def measure(environment: Environment, rates: dict[str, float], seconds: float) -
         if not sent.stop():
             sys.exit(f"the customers failed: {run.path(customers.LOG).read_text()}")
         busy, everything = (b - a for a, b in zip(before, after, strict=True))
-        return Measured(run.samples(), run.read_json(LOAD_REPORT), busy / everything)
+        return Measured(list(run.samples()), run.read_json(LOAD_REPORT), busy / everything)
 
 
 def ticks() -> tuple[int, int]:

@@ -114,7 +114,7 @@ class Load:
     def stop(self) -> tuple[list[Sample], dict[str, Any]]:
         """What they recorded, and their own account."""
         assert self.customers.stop(), "the customers failed"
-        return self.run.samples(), self.run.read_json(LOAD_REPORT)
+        return list(self.run.samples()), self.run.read_json(LOAD_REPORT)
 
 
 def quantile(values: list[float], share: float) -> float:

@@ -65,6 +65,7 @@ class Story:
     after: float = 12.0
     sent: tuple[str, ...] = ("pix",)
     rate: float = 40.0
+    queries: float = 1.0  # of a balance, for each transfer
     service: Service = well
     opens: float | None = FLOOR_S
     carried: float = 1.0
@@ -75,6 +76,10 @@ class Story:
     def journeys(self) -> tuple[Journey, ...]:
         """What customers did."""
         return tuple(JOURNEYS[name] for name in self.sent)
+
+    def rate_of(self, journey: Journey) -> float:
+        """Requests a second; there are `queries` balance queries for each transfer."""
+        return self.rate if journey.money else self.rate * self.queries
 
     @property
     def start(self) -> float:
@@ -181,7 +186,7 @@ def plan(story: Story) -> dict[str, Any]:
         "name": "story",
         "title": "A story",
         "extension": {
-            "load": {one.name: story.rate for one in story.journeys},
+            "load": {one.name: story.rate_of(one) for one in story.journeys},
             "stable": 10.0,
             "lost_requests": 0,
         },
@@ -316,7 +321,7 @@ def _called(one: Json) -> str:
 
 def _samples(story: Story) -> Iterator[Sample]:
     for journey in story.journeys:
-        customers = Customers(journey, story.rate, story.start, story.end)
+        customers = Customers(journey, story.rate_of(journey), story.start, story.end)
         for number, sent in enumerate(customers.meet(story.service)):
             one = sent
             if journey.money:

@@ -84,7 +84,7 @@ class Case:
     def stop(self) -> list[Sample]:
         """Stop in good order; every sample of the run."""
         assert self.customers.stop()
-        return self.run.samples()
+        return list(self.run.samples())
 
     def report(self) -> dict[str, Any]:
         """The process's own account."""

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf, nan
 
 import pytest
@@ -212,7 +212,7 @@ def test_an_entrance_that_saw_fifty_more_bad_ones() -> None:
 
 def test_an_entrance_that_saw_fewer_requests() -> None:
     record = told(PAID)
-    half = they.entrance(Story(), record.samples[::2])
+    half = they.entrance(Story(), tuple(record.samples)[::2])
     assert found(replace(record, series={**record.series, **half})) == WITHOUT_ENTRANCE
 
 
@@ -229,7 +229,7 @@ def test_samples_that_are_missing_are_noticed() -> None:
 def test_customers_who_sent_too_little_prove_nothing() -> None:
     """A tenth of the planned load, honestly accounted for: too few to see anything."""
     record = told(PAID)
-    few = they.as_customers_saw(Story(), record, record.samples[::10])
+    few = they.as_customers_saw(Story(), record, tuple(record.samples)[::10])
     assert found(few) == NOTHING | {"money": HELD}
     assert exit_code(few) == 3
 
@@ -646,8 +646,8 @@ def rows(**changes: object) -> Record:
 
 DEBIT_ONLY = rows(postings=postings(("acc-0001", -1010)))
 PAID_TWICE = replace(told(PAID), settlements=(*(told(PAID).settlements or ()), settlement(9)))
-LOST = replace(told(PAID), transfers=(told(PAID).transfers or ())[1:])
-UNSETTLED = replace(told(PAID), settlements=(told(PAID).settlements or ())[1:])
+LOST = replace(told(PAID), transfers=tuple(told(PAID).transfers or ())[1:])
+UNSETTLED = replace(told(PAID), settlements=tuple(told(PAID).settlements or ())[1:])
 OTHERS_MONEY = replace(
     told(PAID), settlements=(*(told(PAID).settlements or ()), settlement(99_999))
 )
@@ -683,7 +683,7 @@ def test_settlements_of_transfers_made_before_the_run_are_not_ours() -> None:
 
 def test_exit_codes_by_rank() -> None:
     """5 a fault may remain, 4 aborted, 1 broken, 3 unknown, 0 held."""
-    broken = replace(told(PAID), settlements=(told(PAID).settlements or ())[1:])
+    broken = replace(told(PAID), settlements=tuple(told(PAID).settlements or ())[1:])
     unknown = they.unanswered(told(PAID), "breaker_state")
     both = they.unanswered(broken, "breaker_state")
     abort = event(29.9, "abort", why="SIGINT was received")
@@ -734,7 +734,7 @@ def lost(record: Record, what: str, name: str | None, span: tuple[float, float] 
     if what in ("transfers", "settlements"):
         return replace(record, **{what: None})  # type: ignore[arg-type]
     instant = "scheduled_ns" if what == "samples" else "looked_ns"
-    rows = [one if what != "samples" else vars(one) for one in getattr(record, what)]
+    rows = [one if what != "samples" else asdict(one) for one in getattr(record, what)]
     kept = [
         one
         for one, row in zip(getattr(record, what), rows, strict=True)

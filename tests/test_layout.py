@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "holdfast"
 FOLDERS = ("actions", "experiments", "probes", "reports")
 ROWS = {
-    0: {"model", "verdict", "errors", "clock", "signals", "redact", "files", "arrivals"},
+    0: {"model", "samples", "verdict", "errors", "clock", "signals", "redact", "files", "arrivals"},
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents"},
     2: {"measure", "heal", "guard", "customers", "context", "experiment", "rights"},
     3: {"actions", "probes", "load"},
@@ -25,6 +25,7 @@ ROW_OF = {name: row for row, names in ROWS.items() for name in names}
 NOT_COUNTED = {"self", "cls", "configuration"}  # the last is Chaos Toolkit's own
 MAY_USE_NEIGHBOUR = {
     ("model", "verdict"),
+    ("samples", "model"),
     ("errors", "verdict"),
     ("errors", "redact"),
     ("run", "plan"),

@@ -1,6 +1,6 @@
 """The nouns, as frozen dataclasses. Instants are nanoseconds of the monotonic clock."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ class Window:
         return self.start_ns <= instant_ns < self.end_ns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One request of a customer. Its latency counts from the instant it was scheduled for.
 
@@ -135,13 +135,13 @@ class Record:
 
     plan: Json
     events: tuple[Json, ...]
-    samples: tuple[Sample, ...]
+    samples: Collection[Sample]
     load: Json
     series: Mapping[str, Json]
     pods: tuple[Json, ...]
     readbacks: tuple[Json, ...]
-    transfers: tuple[Json, ...] | None = None
-    settlements: tuple[Json, ...] | None = None
+    transfers: Collection[Json] | None = None
+    settlements: Collection[Json] | None = None
 
 
 def plain(value: Any) -> Any:

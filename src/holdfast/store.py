@@ -8,19 +8,19 @@ import contextlib
 import csv
 import fcntl
 import hashlib
-import io
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from holdfast.clock import Anchor, utc_now
 from holdfast.errors import InvalidInput
-from holdfast.model import Record, Sample, plain
+from holdfast.model import Json, Record, Sample, plain
 from holdfast.redact import redacted
+from holdfast.samples import Samples
 
 FIRST = "0" * 64
 SAMPLES = "samples/customers.csv"
@@ -126,26 +126,24 @@ class Run:
         except ValueError as error:
             raise InvalidInput(str(path), f"not JSON: {error}", "Restore the file") from None
 
-    def samples(self) -> list[Sample]:
-        """Every request that the customers' process recorded, in the order of completion."""
+    def samples(self) -> Samples:
+        """Every request that the customers' process recorded."""
         path = self.path(SAMPLES)
         if not path.exists():
-            return []
-        whole, newline, _ = path.read_text(errors="replace").rpartition("\n")
-        rows = csv.reader(io.StringIO(whole + newline))
-        if next(rows, None) != _HEADER:
-            return []
-        return [sample for row in rows if (sample := parse_sample(row))]
+            return Samples()
+        with path.open(errors="replace", newline="\n") as file:
+            rows = csv.reader(line for line in file if line.endswith("\n"))
+            return Samples(rows) if next(rows, None) == _HEADER else Samples()
 
     def record(self) -> Record:
         """Everything that judging may look at; what is not there is absent, not empty."""
         series = {path.stem: self.read_json(f"series/{path.name}") for path in self._series("json")}
-        rows = {path.stem: _rows(path) for path in self._series("jsonl")}
+        rows = {path.stem: Rows(path.read_bytes(), str(path)) for path in self._series("jsonl")}
         load = self.path("samples/load.json")
         return Record(
             plan=self.read_json("plan.json"),
             events=tuple(self.records("events.jsonl")),
-            samples=tuple(self.samples()),
+            samples=self.samples(),
             load=self.read_json("samples/load.json") if load.exists() else {},
             series=series,
             pods=tuple(self.records("samples/pods.jsonl")),
@@ -167,9 +165,31 @@ class Run:
         return sorted(self.path("series").glob(f"*.{ending}"))
 
 
-def _rows(path: Path) -> tuple[dict[str, Any], ...]:
-    lines = path.read_bytes().splitlines()
-    return tuple(_parsed(line, f"{path} line {number}") for number, line in enumerate(lines, 1))
+class Rows(Collection[Json]):
+    """Lines of JSON, each parsed when it is looked at: a tenth of the memory of all their objects.
+
+    Raises:
+        InvalidInput: a line is not a JSON object; what only parsing shows, when it is looked at.
+    """
+
+    def __init__(self, content: bytes, name: str) -> None:
+        self._lines, self._name = content.splitlines(), name
+        for number, line in enumerate(self._lines, 1):
+            if not (line.startswith(b"{") and line.endswith(b"}")):
+                _parsed(line, f"{name} line {number}")
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._lines)
+
+    def __contains__(self, one: object) -> bool:
+        """Is there a line of just this?"""
+        return any(one == mine for mine in self)
+
+    def __iter__(self) -> Iterator[Json]:
+        """Each as an object, made for the moment."""
+        for number, line in enumerate(self._lines, 1):
+            yield _parsed(line, f"{self._name} line {number}")
 
 
 def _parsed(line: bytes, place: str) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """The promises that customers notice: recovery, availability, latency, success."""
 
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from math import inf
 
 from holdfast.clock import SECOND
 from holdfast.judge.finding import Ground, Judged, finding
-from holdfast.measure import bad, below, upper_bound
-from holdfast.model import Interval, Observation, Sample, Window
+from holdfast.measure import below, rank_above, upper_bound
+from holdfast.model import Interval, Observation, Window
+from holdfast.samples import Track
 from holdfast.verdict import Verdict, worst
 
 _SOURCE = "customers' own timestamps"
+_PERCENTILES = (0.5, 0.95, 0.99, 0.999)
 
 
 def recovery(name: str, ground: Ground) -> Judged:
@@ -24,7 +29,7 @@ def recovery(name: str, ground: Ground) -> Judged:
         "s",
         _SOURCE,
         window=ground.timeline.hold,
-        samples=len(ground.samples(ground.timeline.hold)),
+        samples=ground.due(ground.timeline.hold),
         why=seen.why,
         detail={
             "outages": len(seen.outages),
@@ -42,7 +47,7 @@ def availability(name: str, ground: Ground) -> Judged:
     """Bad requests ÷ mean rate, of the journey that suffered most, from the fault to the end."""
     limit = _limit(name, ground)
     window = Window(ground.before.end_ns, ground.timeline.stop_ns)  # with what the fault cut off
-    lost = {}
+    lost, spoiled = {}, set[int]()
     for journey in ground.journeys.values():
         if why := ground.too_few(window, journey.name):
             return finding(name, ground, Verdict.UNKNOWN, why)
@@ -50,27 +55,28 @@ def availability(name: str, ground: Ground) -> Judged:
         if not due:
             why = f"no request of {journey.name} was planned from the fault to the end"
             return finding(name, ground, Verdict.UNKNOWN, why)
-        missed = sum(bad(one, journey) for one in ground.samples(window, journey.name))
-        lost[journey.name] = missed * window.seconds / due
+        track = ground.samples.of_journey(journey.name)
+        missed = track.bad_due(window, journey.within)
+        lost[journey.name] = len(missed) * window.seconds / due
+        spoiled |= {track.scheduled_ns[position] // SECOND for position in missed}
     seconds = max(lost.values())
-    spoiled = len({one.scheduled_ns // SECOND for one in _bad(ground, window)})
     observed = Observation(
         "bad-seconds",
         seconds,
         "s",
         _SOURCE,
         window=window,
-        samples=len(ground.samples(window)),
+        samples=ground.due(window),
         detail={
             "by_journey": lost,
-            "seconds_with_any_bad_request": spoiled,
+            "seconds_with_any_bad_request": len(spoiled),
             "share_of_yearly_budget_4h": seconds / 14_400,
             "share_of_yearly_budget_99_95": seconds / 15_768,
         },
     )
     why = (
         f"{seconds:.2f} s of bad requests, {seconds / 14_400:.3%} of the 4 h a year"
-        f" ({seconds / 15_768:.3%} of 99.95 %); {spoiled} seconds had any"
+        f" ({seconds / 15_768:.3%} of 99.95 %); {len(spoiled)} seconds had any"
     )
     verdict = Verdict.HELD if seconds <= limit else Verdict.BROKEN
     return _trusted(finding(name, ground, verdict, why, observed), ground)
@@ -80,19 +86,22 @@ def latency(name: str, ground: Ground) -> Judged:
     """The share slower than the promise, before, once recovered, and after: each by itself."""
     objective = ground.record.plan["objectives"][name]
     journey = ground.journeys[objective["journey"]]
+    track = ground.samples.of_journey(journey.name)
     observations, verdicts, words = [], [], []
     for phase, window in ground.phases():
-        answered = [
-            one for one in ground.samples(window, journey.name) if one.outcome in ("ok", "timeout")
-        ]
-        slow = sum(one.latency > journey.within for one in answered)
-        verdicts.append(below(slow, len(answered), float(objective["limit"])))
-        words.append(f"{phase}: {slow} of {len(answered)} slower than {journey.within:g} s")
-        observations.append(_share(f"{name}-{phase}", slow, len(answered), window))
+        took = _took(track, track.due(window), ("ok", "timeout"))
+        slow = len(took) - bisect_right(took, round(journey.within * SECOND))
+        verdicts.append(below(slow, len(took), float(objective["limit"])))
+        words.append(f"{phase}: {slow} of {len(took)} slower than {journey.within:g} s")
+        observed = _share(f"{name}-{phase}", slow, len(took), window)
+        observations.append(
+            replace(observed, detail={**observed.detail, **_percentiles(took, journey.limit)})
+        )
     target = journey.target
     if target is not None:
-        everything = ground.samples(Window(0, ground.timeline.stop_ns), journey.name)
-        missed = sum(one.latency > target for one in everything if one.outcome == "ok")
+        everything = track.due(Window(0, ground.timeline.stop_ns))
+        took = _took(track, everything, ("ok",))
+        missed = len(took) - bisect_right(took, round(target * SECOND))
         words.append(f"target {target:g} s missed by {missed} of {len(everything)} in all")
     why = "; ".join(words)
     return _trusted(finding(name, ground, worst(verdicts), why, *observations), ground)
@@ -101,20 +110,41 @@ def latency(name: str, ground: Ground) -> Judged:
 def success(name: str, ground: Ground) -> Judged:
     """Failures of transfers at 95 % confidence, before and after: never pooled."""
     objective = ground.record.plan["objectives"][name]
+    track = ground.samples.of_journey(objective["journey"])
     observations, verdicts, words = [], [], []
     for phase, window in (("before", ground.before), ("after", ground.timeline.after)):
-        mine = ground.samples(window, objective["journey"])
-        failed = sum(one.outcome != "ok" for one in mine)
-        verdicts.append(below(failed, len(mine), float(objective["limit"])))
-        bound = upper_bound(failed, len(mine))
-        words.append(f"{phase}: {failed} of {len(mine)} failed, at most {bound:.4%}")
-        observations.append(_share(f"{name}-{phase}", failed, len(mine), window))
+        due = track.due(window)
+        failed = len(due) - track.outcome[due.start : due.stop].count("ok")
+        verdicts.append(below(failed, len(due), float(objective["limit"])))
+        bound = upper_bound(failed, len(due))
+        words.append(f"{phase}: {failed} of {len(due)} failed, at most {bound:.4%}")
+        observations.append(_share(f"{name}-{phase}", failed, len(due), window))
     why = "; ".join(words) + " at 95 % confidence"
     return _trusted(finding(name, ground, worst(verdicts), why, *observations), ground)
 
 
-def _bad(ground: Ground, window: Window) -> list[Sample]:
-    return [one for one in ground.samples(window) if bad(one, ground.journeys[one.journey])]
+def _took(track: Track, due: range, outcomes: Collection[str]) -> list[int]:
+    """How long those of such an outcome took from when they were due, in ns, in order."""
+    mine = slice(due.start, due.stop)
+    columns = track.outcome[mine], track.scheduled_ns[mine], track.done_ns[mine]
+    return sorted(
+        done_ns - due_ns
+        for outcome, due_ns, done_ns in zip(*columns, strict=True)
+        if outcome in outcomes
+    )
+
+
+def _percentiles(took: Sequence[int], limit_s: float) -> dict[str, float | None]:
+    """What each percentile does not exceed, in seconds, at 95 % confidence, by exact ranks.
+
+    None with too few requests, or where it lies among those that were given up at the limit.
+    """
+    found: dict[str, float | None] = {}
+    for share in _PERCENTILES:
+        rank = rank_above(share, len(took))
+        seconds = took[rank - 1] / SECOND if rank else limit_s
+        found[f"p{100 * share:g}_at_most_s"] = seconds if seconds < limit_s else None
+    return found
 
 
 def _share(name: str, hits: int, n: int, window: Window) -> Observation:

@@ -1,6 +1,5 @@
 """What every promise is judged on: the run's samples by phase, the second source, the clock."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,8 @@ from holdfast.clock import SECOND
 from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
 from holdfast.measure import Agreement, Entrance, Recovery, agree, recovery
-from holdfast.model import Finding, Journey, Observation, Record, Sample, Window
+from holdfast.model import Finding, Journey, Observation, Record, Window
+from holdfast.samples import Samples, Track
 from holdfast.verdict import Verdict
 
 _LATE_MAX_MS = (
@@ -64,20 +64,25 @@ class Ground:
         fault = self.timeline.fault
         assert fault is not None
         return recovery(
-            self.record.samples,
+            self.samples,
             self.journeys,
             Window(int(fault["began_ns"]), int(fault["returned_ns"])),
             self.timeline.hold,
             float(self.record.plan["extension"]["stable"]),
         )
 
-    def samples(self, window: Window, journey: str = "") -> list[Sample]:
-        """The requests that were scheduled in a window."""
-        return [
-            one
-            for one in self.record.samples
-            if window.holds(one.scheduled_ns) and journey in ("", one.journey)
-        ]
+    @cached_property
+    def samples(self) -> Samples:
+        """The requests of the run, in columns."""
+        return Samples.of(self.record.samples)
+
+    def tracks(self) -> dict[str, Track]:
+        """The requests of each journey."""
+        return {name: self.samples.of_journey(name) for name in self.journeys}
+
+    def due(self, window: Window) -> int:
+        """How many requests were due in a window."""
+        return sum(len(track.due(window)) for track in self.tracks().values())
 
     @cached_property
     def before(self) -> Window:
@@ -87,9 +92,10 @@ class Ground:
         """
         whole = self.timeline.before
         open_then = [
-            one.scheduled_ns
-            for one in self.record.samples
-            if one.scheduled_ns < whole.end_ns <= one.done_ns
+            due_ns
+            for track in self.tracks().values()
+            for due_ns, done_ns in zip(track.scheduled_ns, track.done_ns, strict=True)
+            if due_ns < whole.end_ns <= done_ns
         ]
         return Window(whole.start_ns, min(open_then, default=whole.end_ns))
 
@@ -113,15 +119,15 @@ class Ground:
             return f"the customers' process did not end well ({load.get('ended') or 'no account'})"
         if load["open"]:
             return f"the customers' process left {load['open']} requests open"
-        recorded = Counter(one.journey for one in self.record.samples)
         for name, counts in load["journeys"].items():
-            if recorded[name] != counts["scheduled"]:
-                return f"{recorded[name]} of {counts['scheduled']} requests of {name} are recorded"
+            recorded = len(self.samples.of_journey(name))
+            if recorded != counts["scheduled"]:
+                return f"{recorded} of {counts['scheduled']} requests of {name} are recorded"
         return ""
 
     def too_few(self, window: Window, journey: str) -> str:
         """Why too little of a journey's planned load is recorded; empty when it is all there."""
-        mine, due = len(self.samples(window, journey)), self.planned(window, journey)
+        mine, due = len(self.samples.of_journey(journey).due(window)), self.planned(window, journey)
         return f"only {mine} requests of {journey} were recorded" if mine < due * 0.99 - 1 else ""
 
     def planned(self, window: Window, journey: str) -> float:
@@ -176,7 +182,7 @@ class Ground:
         codes = {name: plans[name]["good"]["status"] for name in self.journeys}
         entrance = Entrance([*counted, *timed], codes, self.timeline.start)
         window = Window(self.timeline.began_ns, self.timeline.stop_ns)
-        return agree(self.record.samples, entrance, self.journeys, window, self.recovery)
+        return agree(self.samples, entrance, self.journeys, window, self.recovery)
 
     def observations(self) -> Iterable[Observation]:
         """What was observed of the run as a whole."""

@@ -8,7 +8,6 @@ from holdfast.judge.finding import Ground, Judged, finding
 from holdfast.measure import (
     Breakers,
     Change,
-    bad,
     carried_by_backup,
     flaps,
     opened,
@@ -160,15 +159,16 @@ def _lost(ground: Ground, changes: list[Change]) -> _Part:
     hold, last = ground.timeline.hold, _last(changes)
     end_ns = hold.end_ns if last is None else hold.start_ns + round(last.high * SECOND)
     window = Window(hold.start_ns, min(end_ns, hold.end_ns))
-    money = [one for one in ground.samples(window) if ground.journeys[one.journey].money]
-    lost = sum(bad(one, ground.journeys[one.journey]) for one in money)
+    paying = [one for one in ground.journeys.values() if one.money]
+    tracks = {one.name: ground.samples.of_journey(one.name) for one in paying}
+    lost = sum(len(tracks[one.name].bad_due(window, one.within)) for one in paying)
+    sent = sum(len(track.due(window)) for track in tracks.values())
     allowed = int(ground.record.plan["extension"]["lost_requests"])
     observed = Observation(
-        "lost-before-opening", lost, "requests", "customers", window=window, samples=len(money)
+        "lost-before-opening", lost, "requests", "customers", window=window, samples=sent
     )
     words = f"{lost} requests were lost before ({allowed} are allowed)"
-    paying = [one.name for one in ground.journeys.values() if one.money]
-    doubts = [ground.distrust(), *(ground.too_few(window, one) for one in paying)]
+    doubts = [ground.distrust(), *(ground.too_few(window, one.name) for one in paying)]
     if doubt := next(filter(None, doubts), ""):
         return Verdict.UNKNOWN, f"{words}, but {doubt}", observed
     return (Verdict.HELD if lost <= allowed else Verdict.BROKEN), words, observed
@@ -207,7 +207,8 @@ def money(name: str, ground: Ground) -> Judged:
     if record.transfers is None or record.settlements is None:
         why = "the ledger or the bank side's record could not be read"
         return finding(name, ground, Verdict.UNKNOWN, why)
-    ours = [one for one in record.samples if ground.journeys[one.journey].money]
+    paying = [one.name for one in ground.journeys.values() if one.money]
+    ours = [one for name in paying for one in ground.samples.of_journey(name)]
     try:
         found = reconcile(ours, record.transfers, _since_start(ground))
     except ValueError as error:

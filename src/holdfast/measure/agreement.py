@@ -8,8 +8,9 @@ from math import inf
 
 from holdfast.clock import SECOND, Anchor
 from holdfast.measure.counters import STALE_S, Series, bad_and_total, bad_over_time, resets, scrapes
-from holdfast.measure.recovery import Recovery, bad
+from holdfast.measure.recovery import Recovery
 from holdfast.model import Interval, Journey, Sample, Window
+from holdfast.samples import Samples, Track
 
 _NEAR = 0.05  # of a latency limit: the two clocks start at different instants of a request
 _SLACK_S = 0.5  # by which the two clocks may differ, and a scrape may take
@@ -53,12 +54,9 @@ def agree(
     Counts may differ by requests answered as the counters were read at the window's edges, by those
     that never reached the entrance, and by those within 5 % of a latency limit.
     """
-    by_journey: dict[str, list[Sample]] = {name: [] for name in journeys}
-    for one in samples:
-        if one.journey in by_journey:
-            by_journey[one.journey].append(one)
+    columns = Samples.of(samples)
     compared = {
-        name: _Compared(by_journey[name], entrance, journey, window)
+        name: _Compared(columns.of_journey(name), entrance, journey, window)
         for name, journey in journeys.items()
     }
     parts = {name: one.counts() for name, one in compared.items()}
@@ -89,7 +87,7 @@ class _Counts:
 class _Compared:
     """One journey, as customers and as the entrance saw it."""
 
-    samples: Sequence[Sample]
+    track: Track
     entrance: Entrance
     journey: Journey
     window: Window
@@ -107,18 +105,23 @@ class _Compared:
         if any(resets(one, *wall) for one in self._mine()):
             return _Counts(None, "the entrance was started again in this window")
         start, end = (self._read(at) for at in wall)
-        inside = [one for one in self.samples if start[1] < self._done(one) <= end[1]]
-        edge = [one for one in self.samples if _near_read(self._done(one), start, end)]
-        bads = [one for one in inside if bad(one, self.journey)]
+        inside = self._done(start[1], end[1])
+        edge = {
+            number
+            for first, last in (start, end)
+            for number in self._done(first - _SLACK_S, last + _SLACK_S)
+        }
+        is_bad = self.track.bad(self.journey.within)
+        bads = [self.track.at(number) for number in inside if is_bad[number]]
         terms = {
             "customers": float(len(inside)),
             "customers bad": float(len(bads)),
             "entrance": seen.total,
             "entrance bad": seen.bad,
             "at the edges": float(len(edge)),
-            "bad at the edges": float(sum(bad(one, self.journey) for one in edge)),
+            "bad at the edges": float(sum(is_bad[number] for number in edge)),
             "perhaps never arrived": float(sum(one.outcome in _UNHEARD for one in bads)),
-            "near the limit": float(sum(self._near_limit(one) for one in inside)),
+            "near the limit": float(sum(map(self._near_limit, map(self.track.latency, inside)))),
             "bad by their body": float(
                 sum(one.outcome == "wrong" and one.code in codes for one in bads)
             ),
@@ -132,11 +135,8 @@ class _Compared:
             return ""
         hold = seen.hold
         began_s, end_s = self.entrance.wall_s(hold.start_ns), self.entrance.wall_s(hold.end_ns)
-        bads = [
-            one
-            for one in self.samples
-            if hold.holds(one.scheduled_ns) and bad(one, self.journey) and one.done_ns < hold.end_ns
-        ]
+        late = [self.track.at(one) for one in self.track.bad_due(hold, self.journey.within)]
+        bads = [one for one in late if one.done_ns < hold.end_ns]
         heard = [one for one in bads if self._heard(one)]
         read = bad_over_time(
             self.entrance.series, self.journey, self._codes(), (began_s - STALE_S, end_s)
@@ -160,7 +160,7 @@ class _Compared:
     def _heard(self, sample: Sample) -> bool:
         """Is this bad request surely bad for the entrance too?"""
         body = sample.outcome == "wrong" and sample.code in self._codes()
-        return sample.outcome not in _UNHEARD and not body and not self._near_limit(sample)
+        return sample.outcome not in _UNHEARD and not body and not self._near_limit(sample.latency)
 
     def _codes(self) -> Collection[int]:
         return self.entrance.codes.get(self.journey.name, ())
@@ -168,8 +168,13 @@ class _Compared:
     def _mine(self) -> list[Series]:
         return [one for one in self.entrance.series if one.has(**self.journey.entrance)]
 
-    def _done(self, sample: Sample) -> float:
-        return self.entrance.wall_s(sample.done_ns)
+    def _done(self, after_s: float, until_s: float) -> list[int]:
+        """The positions of the requests that were done after a Unix second, up to another."""
+        after_ns, until_ns = (
+            self.entrance.anchor.to_mono_ns(round(at * SECOND)) for at in (after_s, until_s)
+        )
+        done_ns = enumerate(self.track.done_ns)
+        return [number for number, at_ns in done_ns if after_ns < at_ns <= until_ns]
 
     def _read(self, at_s: float) -> tuple[float, float]:
         """When the counters were read whose values count for an instant: first and last target."""
@@ -180,12 +185,8 @@ class _Compared:
         ]
         return (min(last), max(last)) if last else (at_s, at_s)
 
-    def _near_limit(self, sample: Sample) -> bool:
-        return abs(sample.latency - self.journey.within) <= _NEAR * self.journey.within
-
-
-def _near_read(done_s: float, *reads: tuple[float, float]) -> bool:
-    return any(first - _SLACK_S <= done_s <= last + _SLACK_S for first, last in reads)
+    def _near_limit(self, latency_s: float) -> bool:
+        return abs(latency_s - self.journey.within) <= _NEAR * self.journey.within
 
 
 def _unexplained(terms: Mapping[str, float]) -> str:

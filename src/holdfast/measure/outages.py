@@ -7,7 +7,7 @@ below the first end of a good request that was sent when the outage had surely b
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -239,12 +239,13 @@ def _tail(sent: Sequence[int]) -> float:
 
 def _answered_by(stretch: Stretch, good: Request) -> int:
     """A hang: the last request that would have been answered before this one, had all been well."""
-    calm = max(stretch.calm, percentile_999([one for one in stretch.goods if one.sent > good.done]))
+    later = [one.done - one.sent for one in stretch.goods if one.sent > good.done]
+    calm = max(stretch.calm, percentile_999(later))
     sent = [one.sent for one in stretch.requests if one.sent <= good.done - 2 * calm]
     return max(sent, default=stretch.start) if calm else stretch.start
 
 
-def percentile_999(goods: Sequence[Request]) -> int:
-    """How long all but one in a thousand of them took at most, in ns; 0 when there are none."""
-    took = sorted(one.done - one.sent for one in goods)
+def percentile_999(durations: Iterable[int]) -> int:
+    """What all but one in a thousand of them do not exceed; 0 when there are none."""
+    took = sorted(durations)
     return took[min(len(took) - 1, len(took) * 999 // 1000)] if took else 0

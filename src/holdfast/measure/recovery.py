@@ -1,6 +1,5 @@
 """When customers were served again, from their own timestamps: an interval, never a point."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -9,6 +8,7 @@ from holdfast.clock import SECOND
 from holdfast.measure.outages import LEAST, Outage, Request, Stretch, percentile_999
 from holdfast.measure.ratio import upper_bound
 from holdfast.model import Interval, Journey, Sample, Window
+from holdfast.samples import Samples, Track
 from holdfast.verdict import Verdict
 
 _WRITTEN_S = 0.5  # a settled request is in the file of samples after this time
@@ -113,58 +113,67 @@ class _Asked:
     stable: int
     decided_ns: int
 
-    def undecided(self, sample: Sample) -> bool:
+    def undecided(self, one: Request, journey: str) -> bool:
         """Had it no answer, and needed none yet?"""
-        within = round(self.journeys[sample.journey].within * SECOND)
-        return sample.done_ns > self.decided_ns < sample.scheduled_ns + within
+        within = round(self.journeys[journey].within * SECOND)
+        return one.done > self.decided_ns < one.scheduled + within
 
 
 def _recovery(asked: _Asked, samples: Iterable[Sample]) -> Recovery:
     if not asked.journeys:
         return _unknown("no journey was asked for")
-    hold = asked.hold
-    mine: dict[str, list[Sample]] = {name: [] for name in asked.journeys}
-    before: defaultdict[str, list[Request]] = defaultdict(list)
-    for one in samples:
-        if one.journey not in mine:
-            continue
-        if hold.holds(one.scheduled_ns):
-            mine[one.journey].append(one)
-        elif one.scheduled_ns < hold.start_ns and not bad(one, asked.journeys[one.journey]):
-            before[one.journey].append(Request(0, one.sent_ns, one.done_ns, bad=False))
-    undecided = [one for same in mine.values() for one in same if asked.undecided(one)]
-    until = min([hold.end_ns, *(one.scheduled_ns for one in undecided)])
+    hold, columns = asked.hold, Samples.of(samples)
+    tracks = {name: columns.of_journey(name) for name in asked.journeys}
+    mine = {name: _requests(tracks[name], one, hold) for name, one in asked.journeys.items()}
+    undecided = {
+        name: [one for one in same if asked.undecided(one, name)] for name, same in mine.items()
+    }
+    until = min([hold.end_ns, *(one.scheduled for same in undecided.values() for one in same)])
     each = {}
     for name, same in mine.items():
-        calm = percentile_999(before[name])
-        stretch = _stretch(asked, asked.journeys[name], same, (until, calm))
-        each[name] = replace(_of(stretch, asked, same), hold=hold)
+        open_then = set(undecided[name])
+        stretch = Stretch(
+            name,
+            hold.start_ns,
+            until,
+            asked.stable,
+            _calm(tracks[name], hold.start_ns, asked.journeys[name]),
+            tuple(one for one in same if one not in open_then) if open_then else tuple(same),
+        )
+        each[name] = replace(_of(stretch, asked, undecided[name]), hold=hold)
     return replace(_combined(each), hold=hold)
 
 
-def _stretch(
-    asked: _Asked, journey: Journey, samples: Iterable[Sample], until_calm: tuple[int, int]
-) -> Stretch:
-    requests = [
-        Request(
-            one.scheduled_ns,
-            one.sent_ns,
-            one.done_ns,
-            bad(one, journey),
-            one.latency > journey.within,
-        )
-        for one in samples
-        if not asked.undecided(one)
+def _calm(track: Track, until_ns: int, journey: Journey) -> int:
+    """How long a good request took at most before this instant (its 99.9th percentile), in ns."""
+    before = slice(0, track.due(Window(until_ns, until_ns)).start)
+    rows = zip(
+        track.sent_ns[before], track.done_ns[before], track.bad(journey.within)[before], strict=True
+    )
+    return percentile_999([done_ns - sent_ns for sent_ns, done_ns, bad in rows if not bad])
+
+
+def _requests(track: Track, journey: Journey, window: Window) -> list[Request]:
+    """The requests of a journey that were due in a window."""
+    due = track.due(window)
+    mine, limit = slice(due.start, due.stop), round(journey.within * SECOND)
+    rows = zip(
+        track.scheduled_ns[mine],
+        track.sent_ns[mine],
+        track.done_ns[mine],
+        track.bad(journey.within)[mine],
+        strict=True,
+    )
+    return [
+        Request(due_ns, sent_ns, done_ns, bool(is_bad), done_ns - due_ns > limit)
+        for due_ns, sent_ns, done_ns, is_bad in rows
     ]
-    requests.sort(key=lambda one: (one.scheduled, one.sent, one.done, one.bad))
-    until, calm = until_calm
-    return Stretch(journey.name, asked.hold.start_ns, until, asked.stable, calm, tuple(requests))
 
 
-def _of(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> Recovery:
+def _of(stretch: Stretch, asked: _Asked, undecided: list[Request]) -> Recovery:
     """One journey by itself."""
     name, hold, outages = stretch.journey, asked.hold, tuple(stretch.outages)
-    last_due = max((one.scheduled_ns for one in samples), default=0)
+    last_due = max([*stretch.times[-1:], *(one.scheduled for one in undecided)], default=0)
     if hold.end_ns - last_due > stretch.usual or stretch.until - hold.start_ns < stretch.stable:
         why = f"{name}: too little was sent by the end of the hold, or it was shorter than a window"
         return _unknown(why, outages)
@@ -175,26 +184,26 @@ def _of(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> Recovery:
             why = f"{name}: answers were still due when the hold ended"
             return _unknown(why, outages)
         return _not_recovered(stretch, asked)
-    if doubt := _doubt(stretch, asked, samples, good):
+    if doubt := _doubt(stretch, asked, undecided, good):
         return _unknown(f"{name}: {doubt}", outages)
-    return _recovered(stretch, asked, good, len(samples) - len(stretch.requests))
+    return _recovered(stretch, asked, good, len(undecided))
 
 
-def _doubt(stretch: Stretch, asked: _Asked, samples: list[Sample], good: Request) -> str:
+def _doubt(stretch: Stretch, asked: _Asked, undecided: list[Request], good: Request) -> str:
     """Why a stretch without outages does not show that customers were served; or nothing."""
     fewest = stretch.fewest(good.scheduled)
     if fewest < LEAST:
         return f"{fewest} requests in a window of {_s(stretch.stable)}, {LEAST} are needed"
-    late = _overdue(stretch, asked, samples)
+    late = _overdue(stretch, asked, undecided)
     return f"{late} requests were overdue when the hold ended" if late else ""
 
 
-def _overdue(stretch: Stretch, asked: _Asked, samples: list[Sample]) -> int:
+def _overdue(stretch: Stretch, asked: _Asked, undecided: list[Request]) -> int:
     """Requests that had waited far longer than usual at the end; one straggler is no sign."""
     lately = [one for one in stretch.goods if one.scheduled >= stretch.until - stretch.stable]
-    calm = max(stretch.calm, percentile_999(lately))
+    calm = max(stretch.calm, percentile_999([one.done - one.sent for one in lately]))
     since = asked.decided_ns - max(SECOND, 2 * calm)
-    late = sum(asked.undecided(one) and one.scheduled_ns < since for one in samples)
+    late = sum(one.scheduled < since for one in undecided)
     return late if late > max(1, len(lately) // 1000) else 0
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from holdfast.clock import SECOND
 from holdfast.judge import Judgement
 from holdfast.judge.timeline import Timeline
-from holdfast.measure import Series, bad
-from holdfast.model import Journey, Json, Objective, Record, Sample
+from holdfast.measure import Series
+from holdfast.model import Journey, Json, Objective, Record
 from holdfast.reports.record import (
     Bin,
     BreakerSpan,
@@ -22,6 +22,7 @@ from holdfast.reports.record import (
     Report,
     ShareBin,
 )
+from holdfast.samples import Samples
 
 _ANNOUNCED = (
     "zones.drop through the Kubernetes API is an orderly, announced loss; a sudden loss of power"
@@ -35,7 +36,7 @@ def tell(record: Record, judgement: Judgement, folder: Path) -> Report:
     """Everything that a report says about a run."""
     when, plan = judgement.timeline, record.plan
     journeys = {name: _journey(name, one) for name, one in plan["journeys"].items()}
-    counts = judgement.counts
+    counts, samples = judgement.counts, Samples.of(record.samples)
     return Report(
         experiment=str(plan["name"]),
         title=str(plan["title"]),
@@ -54,8 +55,8 @@ def tell(record: Record, judgement: Judgement, folder: Path) -> Report:
         witness=tuple(Proof(one.name, one.shown, one.why) for one in judgement.proofs),
         phases=tuple(_phases(record, when)),
         timeline=tuple(_timeline(record, when)),
-        requests=tuple(_requests(record.samples, journeys, when)),
-        latency=tuple(_latency(record.samples, when)),
+        requests=tuple(_requests(samples, journeys, when)),
+        latency=tuple(_latency(samples, journeys, when)),
         limits=tuple(Limit(one.name, one.within, one.target) for one in journeys.values()),
         breakers=tuple(_breakers(counts.series("breaker_state") or [], when)),
         zone_share=tuple(_shares(counts.series("entrance_count") or [], "zone", when)),
@@ -115,21 +116,22 @@ def _timeline(record: Record, when: Timeline) -> Iterator[Event]:
         yield Event(when.start.utc(int(instant)), ": ".join(words))
 
 
-def _requests(
-    samples: Iterable[Sample], journeys: Mapping[str, Journey], when: Timeline
-) -> Iterator[Bin]:
+def _requests(samples: Samples, journeys: Mapping[str, Journey], when: Timeline) -> Iterator[Bin]:
     counted: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for one in samples:
-        second = int(_s(when, one.scheduled_ns))
-        counted[second][bad(one, journeys[one.journey])] += 1
+    for name, journey in journeys.items():
+        track = samples.of_journey(name)
+        for due_ns, bad in zip(track.scheduled_ns, track.bad(journey.within), strict=True):
+            counted[int(_s(when, due_ns))][bad] += 1
     for second, (good, missed) in sorted(counted.items()):
         yield Bin(float(second), good, missed)
 
 
-def _latency(samples: Iterable[Sample], when: Timeline) -> Iterator[LatencyBin]:
+def _latency(samples: Samples, journeys: Iterable[str], when: Timeline) -> Iterator[LatencyBin]:
     seen: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
-    for one in samples:
-        seen[int(_s(when, one.scheduled_ns)), one.journey].append(one.latency)
+    for name in journeys:
+        track = samples.of_journey(name)
+        for due_ns, done_ns in zip(track.scheduled_ns, track.done_ns, strict=True):
+            seen[int(_s(when, due_ns)), name].append((done_ns - due_ns) / SECOND)
     for (second, journey), values in sorted(seen.items()):
         values.sort()
         yield LatencyBin(
