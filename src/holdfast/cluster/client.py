@@ -2,24 +2,22 @@
 
 The kubernetes package's client sends a request up to four times and sleeps for as long as a
 `Retry-After` asks, whatever time limit it was given. Here its retries are off, and a call ends
-after a time limit in all. TLS is always verified.
+after a time limit in all. Credentials that are not accepted any more are read again, once.
 """
 
 import contextlib
 import json
-from base64 import b64decode
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from holdfast.clock import within
-from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
-from holdfast.redact import keep_secret, redacted
+from holdfast.cluster import credentials
+from holdfast.errors import HoldfastError, InvalidInput, Unreachable
+from holdfast.redact import redacted
 
-_OPEN_S = 10.0  # reading a kubeconfig: it may name a program that fetches credentials
 _CONNECT_S = 2.0
+_EXPIRED = 401
 _LONGEST = 10_000  # bytes of such an answer that are looked at
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
@@ -28,12 +26,19 @@ type Json = dict[str, Any]
 
 
 class Client:
-    """The API server that a kubeconfig names."""
+    """The API server that a kubeconfig names, or that of the pod in which we run."""
 
-    def __init__(self, api: Any, call_s: float) -> None:
-        self._api = api
+    def __init__(self, kubeconfig: str, call_s: float) -> None:
+        self._kubeconfig = kubeconfig
         self._call_s = call_s
-        self.url = str(api.configuration.host)
+        self._enter()
+
+    def _enter(self) -> None:
+        """Read the credentials, and use them from now on."""
+        from kubernetes.client.api_client import ApiClient
+
+        self._api: Any = ApiClient(credentials.load(self._kubeconfig))
+        self.url = str(self._api.configuration.host)
 
     def call(
         self,
@@ -60,11 +65,16 @@ class Client:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            _keep_secrets(self._api.configuration)  # a token may have been renewed just now
+            credentials.keep_secrets(
+                self._api.configuration
+            )  # a token may have been renewed just now
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT_S, self._call_s))
             return answer.status, answer.read()
 
         code, content = self._bounded(send)
+        if code == _EXPIRED:  # who asks is checked first: nothing was done
+            self._enter()
+            code, content = self._bounded(send)
         if code in accept:
             return None
         if not 200 <= code < 300:
@@ -92,63 +102,24 @@ class Client:
 
 
 def open_client(kubeconfig: str, call_s: float) -> Client:
-    """The client for a kubeconfig; one per version of the file, so that connections are reused.
+    """The client for these credentials; one per version of them, so that connections are reused.
 
     Raises:
-        InvalidInput: it cannot be read, or is no kubeconfig.
-        Refused: it turns the verification of TLS off.
+        InvalidInput: they cannot be read, or cannot be used.
+        Refused: they turn the verification of TLS off.
     """
-    path = Path(kubeconfig).expanduser()
+    path = credentials.source(kubeconfig)
     try:
-        return _opened(str(path.resolve()), path.stat().st_mtime_ns, call_s)
+        return _opened(kubeconfig, str(path.resolve()), path.stat().st_mtime_ns, call_s)
     except OSError as error:
         raise InvalidInput(
-            kubeconfig, f"cannot be read: {error.strerror}", "Correct `kubernetes.kubeconfig`"
+            str(path), f"cannot be read: {error.strerror}", "Correct `kubernetes.kubeconfig`"
         ) from None
 
 
 @cache
-def _opened(path: str, _changed_ns: int, call_s: float) -> Client:
-    from kubernetes.client.api_client import ApiClient
-    from kubernetes.client.configuration import Configuration
-    from kubernetes.config.kube_config import load_kube_config
-
-    configuration = Configuration()
-    configuration.retries = False
-    load: Any = load_kube_config
-    try:
-        within(_OPEN_S, lambda: load(path, None, configuration, persist_config=False))
-    except Exception as error:  # noqa: BLE001  # the package raises anything at all on a malformed file
-        raise InvalidInput(path, f"is no usable kubeconfig: {error}", "Correct the file") from None
-    try:
-        _keep_secrets(configuration)
-    except ValueError as error:
-        raise InvalidInput(path, str(error), "Use longer credentials") from None
-    host = urlsplit(configuration.host)
-    loopback = host.hostname == "localhost" or (host.hostname or "").startswith("127.")
-    if not configuration.verify_ssl or (host.scheme != "https" and not loopback):
-        raise Refused(
-            path, "it turns the verification of TLS off", "Name the cluster's CA there instead"
-        )
-    return Client(ApiClient(configuration), call_s)
-
-
-def _keep_secrets(configuration: Any) -> None:
-    """No token, password or key of a kubeconfig stands in what we write.
-
-    Raises:
-        ValueError: one of them is too short for that.
-    """
-    found: list[str | None] = []
-    for kind, _, value in (one.rpartition(" ") for one in configuration.api_key.values()):
-        found.append(value)
-        if kind == "Basic":
-            found.append(b64decode(value).decode().partition(":")[2])
-    found += [urlsplit(url or "").password for url in (configuration.host, configuration.proxy)]
-    if configuration.key_file:
-        found.append(Path(configuration.key_file).read_text())
-    for one in filter(None, found):
-        keep_secret(one)
+def _opened(kubeconfig: str, _path: str, _changed_ns: int, call_s: float) -> Client:
+    return Client(kubeconfig, call_s)
 
 
 def _object(content: bytes) -> Json | None:
@@ -162,8 +133,9 @@ def _wrong(url: str, code: int, content: bytes, wanted: str) -> HoldfastError:
     document = _object(content) or {}
     said = str(document.get("message") or content[:_LONGEST].decode(errors="replace").strip())
     said = redacted(said)[:_EXCERPT]  # before it is cut: half a secret would not be found
-    if code == 401:
-        return Unreachable(url, "it does not accept this kubeconfig's credentials (401)", "Renew")
+    if code == _EXPIRED:
+        why = "it does not accept our credentials (401), which were just read once more"
+        return Unreachable(url, why, "Renew them where `kubernetes.kubeconfig` says")
     if code == 403:
         return Unreachable(url, f"no right to {wanted} (403): {said}", "Grant exactly that right")
     reason = f"it answered {code}: {said}"

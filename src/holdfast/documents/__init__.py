@@ -96,8 +96,10 @@ def checked[T: BaseModel](
 
 
 def read_environment(path: Path) -> Environment:
-    """The environment file; a relative `kubeconfig:` lies beside it."""
+    """The environment file; a relative `kubeconfig:` lies beside it (`in-cluster` is no path)."""
     environment = checked(Environment, read_yaml(path), str(path))
+    if environment.kubernetes.kubeconfig == "in-cluster":
+        return environment
     kubeconfig = (path.parent / expanduser(environment.kubernetes.kubeconfig)).resolve()  # noqa: PTH111
     kubernetes = environment.kubernetes.model_copy(update={"kubeconfig": str(kubeconfig)})
     return environment.model_copy(update={"kubernetes": kubernetes})
