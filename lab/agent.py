@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -207,12 +206,9 @@ class Addresses:
 
 
 def read_images(path: Path) -> dict[str, tuple[str, ...]]:
-    """Image name → command; `python` stands for the interpreter that runs the lab."""
+    """Image name → command, unless a pod has one of its own."""
     images = yaml.safe_load(path.read_text())
-    return {
-        str(name): tuple(sys.executable if word == "python" else str(word) for word in command)
-        for name, command in images.items()
-    }
+    return {str(name): tuple(map(str, command)) for name, command in images.items()}
 
 
 def node_of(lab: Lab, name: str) -> Node:
@@ -231,6 +227,7 @@ def node_of(lab: Lab, name: str) -> Node:
         images=read_images(Path(__file__).parent / "images.yaml"),
         environment=base_environment(lab.id) | kubernetes,
         logs=lab.logs,
+        volumes=lab.data / "pods",
         next_address=Addresses(lab, name).next,
     )
 

@@ -1,7 +1,7 @@
 """What a node agent decides, touching nothing: pods read, probes counted, status written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -75,11 +75,17 @@ class Pod:
     liveness: Probe | None
     grace: float | None
     restarts: int
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    account: str = "default"
+    volumes: Mapping[str, Object] = field(default_factory=dict)  # by name, as the spec has them
+    mounts: Mapping[str, str] = field(default_factory=dict)  # path in the container → volume
 
     @classmethod
     def parse(cls, item: Object) -> Self:
         """Read a Pod object; `grace` is None unless its deletion was asked for."""
-        meta, container = item["metadata"], item["spec"]["containers"][0]
+        meta, spec = item["metadata"], item["spec"]
+        container = spec["containers"][0]
         ports = {
             str(p.get("name", "")): int(p["containerPort"]) for p in container.get("ports", [])
         }
@@ -97,6 +103,11 @@ class Pod:
             liveness=Probe.parse(container.get("livenessProbe"), ports),
             grace=float(meta.get("deletionGracePeriodSeconds", 0)) if ending else None,
             restarts=int(statuses[0].get("restartCount", -1)) + 1,
+            command=tuple(container.get("command", [])),
+            arguments=tuple(container.get("args", [])),
+            account=spec.get("serviceAccountName", "default"),
+            volumes={one["name"]: one for one in spec.get("volumes", [])},
+            mounts={one["mountPath"]: one["name"] for one in container.get("volumeMounts", [])},
         )
 
     @property

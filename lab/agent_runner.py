@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import aiohttp
 
 from lab.addresses import reported
 from lab.agent_pods import Observed, Pod, Probe, Streak, backoff, ended, utc_now
+from lab.agent_volumes import UnknownVolumeError, Volumes
 from lab.kubernetes_api import TRANSIENT, Api, ApiError
 from lab.processes import die_with_parent
 
@@ -30,6 +32,7 @@ class Node:
     images: Mapping[str, tuple[str, ...]]
     environment: Mapping[str, str]
     logs: Path
+    volumes: Path
     next_address: Callable[[], str]
 
 
@@ -41,6 +44,7 @@ class PodRunner:
         self._node = node
         self._api = api
         self._http = http
+        self._volumes = Volumes(pod, api, node.volumes)
         self._process: asyncio.subprocess.Process | None = None
         self._ending = asyncio.Event()
         self._dirty = asyncio.Event()
@@ -55,6 +59,7 @@ class PodRunner:
         finally:
             self._signal(signal.SIGKILL)
             telling.cancel()
+            self._volumes.remove()
         await self._delete()
 
     def terminate(self, grace: float) -> None:
@@ -76,12 +81,30 @@ class PodRunner:
                 os.killpg(self._process.pid, number)
 
     async def _live(self) -> None:
-        command = self._node.images.get(self.pod.image)
-        if command is None:
-            why = f"lab/images.yaml does not name {self.pod.image}"
-            self._see(waiting=("ErrImagePull", why))
-            await self._ending.wait()
+        image = self._node.images.get(self.pod.image)
+        if image is None:
+            await self._never("ErrImagePull", f"lab/images.yaml does not name {self.pod.image}")
             return
+        try:
+            await _first(self._ending.wait(), self._volumes.fill())
+        except UnknownVolumeError as error:
+            await self._never("FailedMount", str(error))
+            return
+        words = (*(self.pod.command or image), *self.pod.arguments)
+        command = tuple(map(self._volumes.place, (beside_python(words[0]), *words[1:])))
+        renewing = asyncio.create_task(self._volumes.renew())
+        try:
+            await self._repeat(command)
+        finally:
+            renewing.cancel()
+
+    async def _never(self, reason: str, why: str) -> None:
+        """It cannot be started: say so until it is asked to end."""
+        self._see(waiting=(reason, why))
+        await self._ending.wait()
+
+    async def _repeat(self, command: tuple[str, ...]) -> None:
+        """Start its container again whenever it ends, later each time."""
         address = self._node.next_address()
         self._see(address=reported(address))
         while not self._ending.is_set():
@@ -104,6 +127,7 @@ class PodRunner:
                 env={
                     **self._node.environment,
                     **self.pod.variables(address, self._node.name, self._node.zone),
+                    **self._volumes.variables(),
                 },
                 process_group=0,
                 preexec_fn=die_with_parent(os.getpid()),
@@ -199,6 +223,12 @@ class PodRunner:
         return self._node.logs / f"pod-{self.pod.name}.log"
 
 
+def beside_python(word: str) -> str:
+    """A program of the interpreter's folder (`python`, `holdfast`); any other word as it is."""
+    program = Path(sys.executable).parent / word
+    return str(program) if program.exists() else word
+
+
 def _is_gone(error: BaseException) -> bool:
     return isinstance(error, ApiError) and error.status in _GONE
 
@@ -208,4 +238,6 @@ async def _first(*waits: Awaitable[object]) -> None:
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
+        if task.done():
+            task.result()
         task.cancel()

@@ -3,6 +3,7 @@
 Most attempts are server-side dry runs: every check of the API server is made, and nothing changes.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from secrets import token_hex
@@ -557,3 +558,73 @@ def test_a_missing_parameter_denies_everybody_when_the_binding_says_deny(
         for kind in kinds:
             boss.call("DELETE", f"{POLICIES}/{kind}/{name}")
     assert until(lambda: answer() == "ok", seconds=10, every=0.05)
+
+
+# ── a pod of the lab ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def run_in_pod(boss: Person, here: Lab) -> Iterator[Callable[[str, str], str]]:
+    """Runs a Python program as a pod of a service account; answers with what it printed."""
+    pods = "/api/v1/namespaces/holdfast/pods"
+    name = f"test-{token_hex(4)}"
+
+    def run(account_name: str, program: str) -> str:
+        security = {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        container = {
+            "name": "it",
+            "image": "holdfast:0.1.0",
+            "command": ["python", "-c"],
+            "args": [f"{program}\nprint('done', flush=True)\nimport signal\nsignal.pause()"],
+            "securityContext": security,
+        }
+        spec = {
+            "serviceAccountName": account_name,
+            "automountServiceAccountToken": True,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+        }
+        assert said(boss.call("POST", pods, {"metadata": {"name": name}, "spec": spec})) == "ok"
+        log = here.logs / f"pod-{name}.log"
+        assert until(lambda: log.exists() and "done" in log.read_text(), seconds=15, every=0.1)
+        return log.read_text()
+
+    yield run
+    boss.call("DELETE", f"{pods}/{name}?gracePeriodSeconds=0")
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_a_pod_has_a_real_token_of_its_service_account_bound_to_the_pod(
+    run_in_pod: Callable[[str, str], str], lab: dict[str, Any], name: str
+) -> None:
+    """It reads the cluster's uid with it, and is told no where its account has no right."""
+    found = run_in_pod(
+        name,
+        "import base64, os, pathlib\n"
+        "from holdfast.cluster import Cluster\n"
+        "from holdfast.errors import Unreachable\n"
+        "print(Cluster('in-cluster').uid())\n"
+        "token = pathlib.Path(os.environ['HOLDFAST_SERVICEACCOUNT'], 'token').read_text()\n"
+        "print(base64.urlsafe_b64decode(token.split('.')[1] + '==').decode())\n"
+        "try: Cluster('in-cluster').pods('kube-system')\n"
+        "except Unreachable as error: print(error)",
+    ).splitlines()
+    assert found[0] == lab["kubernetes"]["cluster_uid"]
+    claims = json.loads(found[1])
+    assert claims["sub"] == f"system:serviceaccount:holdfast:{name}"
+    assert claims["kubernetes.io"]["pod"]["name"].startswith("test-")
+    assert "no right to list pods in namespace kube-system (403)" in found[2]
+
+
+def test_a_pod_that_could_be_root_is_not_admitted(boss: Person) -> None:
+    """The namespace enforces the Pod Security standard `restricted`."""
+    spec = {"containers": [{"name": "it", "image": "holdfast:0.1.0"}]}
+    body = {"metadata": {"name": "root"}, "spec": spec}
+    answer = said(boss.call("POST", f"/api/v1/namespaces/holdfast/pods{DRY}", body))
+    assert answer.startswith("403")
+    assert 'violates PodSecurity "restricted' in answer
