@@ -70,7 +70,7 @@ def cut(proxy: str, configuration: dict[str, Any] | None = None) -> dict[str, An
     """
     here = context.of(configuration)
     asked = {"proxy": proxy}
-    instances, found = _aim(here.environment, asked)
+    instances, found = _aim(here.environment, asked, guard.Answers())
     marker = Toxic(heal.marker(here.run), "latency", {"latency": 0, "jitter": 0}, toxicity=0.0)
     for one in instances:
         heal.intend(
@@ -89,17 +89,19 @@ def cut(proxy: str, configuration: dict[str, Any] | None = None) -> dict[str, An
     )
 
 
-def targets(_cluster: Cluster, environment: Environment, **arguments: Any) -> list[dict[str, Any]]:
-    """The proxy that would be hit now, on every Toxiproxy.
+def targets(
+    _cluster: Cluster, environment: Environment, answers: guard.Answers, **arguments: Any
+) -> list[dict[str, Any]]:
+    """The proxy that would be hit now, on every Toxiproxy; `answers` keeps what the guards say.
 
     Raises:
         Refused: the policy forbids it, or the proxy is not as it should be.
     """
-    return _aim(environment, arguments)[1]
+    return _aim(environment, arguments, answers)[1]
 
 
 def _aim(
-    environment: Environment, asked: Mapping[str, Any]
+    environment: Environment, asked: Mapping[str, Any], answers: guard.Answers
 ) -> tuple[list[Toxiproxy], list[dict[str, Any]]]:
     """Every instance, and what it would lose; the guardrails have seen both."""
     for name, value in asked.items():
@@ -114,7 +116,7 @@ def _aim(
     found = []
     for one in instances:
         proxies = one.proxies()
-        guard.check_proxy(asked["proxy"], proxies, environment, one.url)
+        answers.ask(guard.check_proxy, asked["proxy"], proxies, environment.policy, one.url)
         now = proxies[asked["proxy"]]
         found.append(
             {
@@ -131,7 +133,7 @@ def _poison(
     here: Context, asked: dict[str, Any], kind: tuple[str, str], attributes: dict[str, int]
 ) -> dict[str, Any]:
     """Add one toxic on every instance; `kind` is our word for it and Toxiproxy's."""
-    instances, found = _aim(here.environment, asked)
+    instances, found = _aim(here.environment, asked, guard.Answers())
     toxic = Toxic(heal.mark(here.run, kind[0]), kind[1], attributes)
     proxy = asked["proxy"]
     for one in instances:

@@ -53,7 +53,7 @@ def kill(  # noqa: PLR0913  # an experiment names each argument
     here = context.of(configuration)
     aim = _Aim(selector, namespace, count, share, zone, grace_seconds)
     cluster = heal.open_systems(here.environment).cluster
-    victims = _victims(cluster, here.environment, aim)
+    victims = _victims(cluster, here.environment, aim, guard.Answers())
     named = [_named(pod) for pod in victims]
     heal.intend(here.run, "none", {"kind": "pods.kill", "targets": named})
     began = now_ns()
@@ -70,22 +70,33 @@ def kill(  # noqa: PLR0913  # an experiment names each argument
     return fault
 
 
-def targets(cluster: Cluster, environment: Environment, **arguments: Any) -> list[dict[str, Any]]:
-    """The pods that `kill` would delete now.
+def targets(
+    cluster: Cluster, environment: Environment, answers: guard.Answers, **arguments: Any
+) -> list[dict[str, Any]]:
+    """The pods that `kill` would delete now; `answers` keeps what each guard says of them.
 
     Raises:
         Refused: the policy forbids it, or nothing matches.
     """
-    return [_named(pod) for pod in _victims(cluster, environment, _Aim(**arguments))]
+    victims = _victims(cluster, environment, _Aim(**arguments), answers)
+    return [_named(pod) for pod in victims]
 
 
-def _victims(cluster: Cluster, environment: Environment, aim: _Aim) -> list[Pod]:
-    guard.check_cluster(environment, cluster.uid())
-    guard.check_namespaces([aim.namespace], environment.policy)
-    guard.check_selector(aim.selector)
+def _victims(
+    cluster: Cluster, environment: Environment, aim: _Aim, answers: guard.Answers
+) -> list[Pod]:
+    policy = environment.policy
+    answers.ask(guard.check_cluster, environment, cluster.uid())
+    answers.ask(guard.check_namespaces, [aim.namespace], policy)
+    answers.ask(guard.check_selector, aim.selector)
     matching = cluster.pods(aim.namespace, aim.selector)
     victims = guard.choose(matching, count=aim.count, share=aim.share, zone=aim.zone)
-    guard.check_replicas(victims, cluster.pods(aim.namespace), environment.policy)
+    workloads = cluster.workloads(aim.namespace)
+    answers.ask(guard.check_protected, victims, [], workloads, policy)
+    answers.ask(guard.check_pods, victims, policy)
+    everyone = cluster.pods(aim.namespace)
+    answers.ask(guard.check_replicas, victims, everyone, policy.max_share)
+    answers.ask(guard.check_disruption, victims, cluster.budgets(aim.namespace))
     return victims
 
 

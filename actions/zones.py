@@ -38,7 +38,7 @@ def drop(
         "taint": taint,
         "grace_seconds": grace_seconds,
     }
-    nodes, _ = _aim(cluster, here.environment, **asked)
+    nodes, _ = _aim(cluster, here.environment, asked, guard.Answers())
     for node in nodes:
         _intend(here, node, taint=taint)
     began = now_ns()
@@ -59,38 +59,70 @@ def drop(
     return fault
 
 
-def targets(cluster: Cluster, environment: Environment, **arguments: Any) -> list[dict[str, Any]]:
+def targets(
+    cluster: Cluster, environment: Environment, answers: guard.Answers, **arguments: Any
+) -> list[dict[str, Any]]:
     """The nodes that `drop` would cordon now, and every pod that would go, whosever it is.
+
+    `answers` keeps what each guard says of them.
 
     Raises:
         Refused: the policy forbids it, or nothing matches.
     """
-    nodes, pods = _aim(cluster, environment, **arguments)
+    nodes, pods = _aim(cluster, environment, arguments, answers)
     return [*map(_node, nodes), *map(_pod, pods)]
 
 
-def _aim(cluster: Cluster, environment: Environment, **asked: Any) -> tuple[list[Node], list[Pod]]:
+def prediction(cluster: Cluster, environment: Environment, **arguments: Any) -> guard.Prediction:
+    """What would become of the pods that go: which come back, and where."""
+    nodes, victims = _aim(cluster, environment, arguments, guard.Answers())
+    whole = cluster.may("list", "pods")
+    seen = cluster.pods() if whole else _within(cluster, arguments)
+    service = cluster.pods(environment.workload.namespace, environment.workload.selector)
+    budgets = [one for name in {pod.namespace for pod in victims} for one in cluster.budgets(name)]
+    going = guard.Going(victims, {node.name for node in nodes}, {pod.uid for pod in service})
+    return guard.predict(going, seen, cluster.nodes(), budgets, whole=whole)
+
+
+def _aim(
+    cluster: Cluster, environment: Environment, asked: dict[str, Any], answers: guard.Answers
+) -> tuple[list[Node], list[Pod]]:
     if asked.get("grace_seconds", 0) < 0:
         raise InvalidInput("zones.drop: grace_seconds", "it is below zero", "Write 0 or more")
-    guard.check_cluster(environment, cluster.uid())
-    guard.check_namespaces(asked["namespaces"], environment.policy)
+    answers.ask(guard.check_cluster, environment, cluster.uid())
+    answers.ask(guard.check_namespaces, asked["namespaces"], environment.policy)
     if asked.get("taint"):
-        guard.check_taint(environment.policy)
+        answers.ask(guard.check_taint, environment.policy)
     nodes = cluster.nodes()
-    guard.check_zone(asked["zone"], nodes, environment.policy)
+    answers.ask(guard.check_zone, asked["zone"], nodes, environment.policy)
     mine = [node for node in nodes if node.zone == asked["zone"]]
-    return mine, _on(cluster, environment, asked)
+    answers.ask(guard.check_protected, [], mine, [], environment.policy)
+    return mine, _on(cluster, environment, asked, answers)
 
 
-def _on(cluster: Cluster, environment: Environment, asked: dict[str, Any]) -> list[Pod]:
+def _on(
+    cluster: Cluster, environment: Environment, asked: dict[str, Any], answers: guard.Answers
+) -> list[Pod]:
     """The pods that go with the zone, once the guardrails have seen them."""
-    if asked.get("taint"):
-        everyone = cluster.pods()
-    else:
-        everyone = [pod for name in asked["namespaces"] for pod in cluster.pods(name)]
+    everyone = _within(cluster, asked)
     victims = guard.victims_by_zone(everyone, asked["zone"])
-    guard.check_replicas(victims, everyone, environment.policy)
+    if asked.get("taint"):
+        victims = [one for one in victims if not one.tolerates(TAINT, "NoExecute")]
+    places = sorted({pod.namespace for pod in victims})
+    workloads = [one for name in places for one in cluster.workloads(name)]
+    answers.ask(guard.check_never, places, environment.policy)
+    answers.ask(guard.check_protected, victims, [], workloads, environment.policy)
+    answers.ask(guard.check_replicas, victims, everyone, guard.CAP)
+    budgets = [one for name in places for one in cluster.budgets(name)]
+    answers.ask(guard.disruption_of_a_zone, victims, budgets)
     return victims
+
+
+def _within(cluster: Cluster, asked: dict[str, Any]) -> list[Pod]:
+    """The pods among which those are that go; with a taint they are everybody's."""
+    if asked.get("taint"):
+        return cluster.pods()
+    return [pod for name in asked["namespaces"] for pod in cluster.pods(name)]
 
 
 def _intend(here: Context, node: Node, *, taint: bool) -> None:
@@ -105,7 +137,8 @@ def _darken(here: Context, cluster: Cluster, nodes: list[Node], asked: dict[str,
     undo = "uncordon, untaint" if asked["taint"] else "uncordon"
     for node in nodes:
         cluster.cordon(node, heal.marks(here.run, undo))
-    victims = _on(cluster, here.environment, asked)  # nothing new can come onto the nodes now
+    # nothing new can come onto the nodes now
+    victims = _on(cluster, here.environment, asked, guard.Answers())
     mine = [pod for pod in victims if pod.namespace in asked["namespaces"]]
     heal.intend(here.run, "none", {"kind": "zones.drop", "targets": [_pod(one) for one in victims]})
     for node in nodes if asked["taint"] else []:

@@ -23,6 +23,7 @@ def document(lab: Lab, kubeconfig: Path, cluster_uid: str) -> dict[str, object]:
     """The content of environment.yaml."""
     return {
         "name": f"lab-{lab.number}",
+        "kind": "laboratory",
         "kubernetes": {"kubeconfig": str(kubeconfig), "cluster_uid": cluster_uid},
         "prometheus": {"url": f"http://{lab.prometheus}"},
         "toxiproxy": [{"url": f"http://{lab.toxiproxy}"}],
@@ -44,7 +45,7 @@ def document(lab: Lab, kubeconfig: Path, cluster_uid: str) -> dict[str, object]:
             "ted": {"failures": 10, "call_limit": "2s"},
         },
         "periods": dict(_PERIODS),
-        "policy": {"namespaces": ["wallet"], "allow_outage": False, "proxies": [*GATEWAYS]},
+        "policy": {"namespaces": ["wallet"], "proxies": [*GATEWAYS]},
     }
 
 

@@ -20,7 +20,7 @@ from holdfast.documents import (
     recorded,
 )
 from holdfast.model import Journey
-from holdfast.signals import DEFAULTS, Named
+from holdfast.signals import Named
 from holdfast.store import Run
 
 ENVIRONMENT = Path("environment.yaml")
@@ -58,8 +58,7 @@ class Context:
 
     def named(self, signal: str) -> Named:
         """How a signal is named in this environment."""
-        given = self.environment.signals.get(signal)
-        return Named(given.metric, given.labels, given.where) if given else DEFAULTS[signal]
+        return self.environment.named(signal)
 
 
 def of(configuration: Mapping[str, Any] | None) -> Context:

@@ -4,6 +4,7 @@ HoldfastError
 ├── InvalidInput        a file or an argument that people wrote is wrong            exit 2
 ├── Refused             policy forbids it, or the target is not what the file says   exit 6
 ├── Unreachable         a system is absent, silent, or answers nonsense              exit 6
+│   └── Silent          it was asked and did not answer in time, or is not there     exit 6
 ├── FaultNotApplied     the fault could not be made, or does not read back           exit 4
 ├── FaultRemains        an undo could not be made, or does not read back             exit 5
 └── Aborted             a person or a signal ended the run                           exit 4
@@ -40,6 +41,10 @@ class Unreachable(HoldfastError):
     """A system is absent, silent, or answers nonsense."""
 
     exit_code = 6
+
+
+class Silent(Unreachable):
+    """It was asked and did not answer in time, or is not there: asking again may help."""
 
 
 class FaultNotApplied(HoldfastError):

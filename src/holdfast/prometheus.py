@@ -3,17 +3,27 @@
 Nothing here reads a series: judging does, from the answers that a run keeps.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import requests
 
 from holdfast.clock import within
-from holdfast.errors import Unreachable
+from holdfast.errors import Silent, Unreachable
 
 CALL_S = 10.0  # one call, from looking up the name to the last byte of the answer
 _CONNECT_S = 2.0
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert that is pending or firing. One without a label `severity` has an empty severity."""
+
+    name: str
+    severity: str
+    firing: bool
 
 
 class Prometheus:
@@ -54,6 +64,69 @@ class Prometheus:
             raise Unreachable(self.url, "it does not list its targets", "Is this Prometheus?")
         return list(data["activeTargets"])
 
+    def alerts(self) -> list[Alert]:
+        """The alerts that are pending or firing now.
+
+        Raises:
+            Unreachable: no such answer, one with warnings, or an alert of another form.
+        """
+        found = self._sound("/api/v1/alerts", {})
+        try:
+            return [_alert(one) for one in found["alerts"]]
+        except (KeyError, TypeError, AttributeError):
+            raise Unreachable(
+                self.url, "it does not list its alerts", "Is this Prometheus?"
+            ) from None
+
+    def alerting_rules(self) -> list[str]:
+        """The names of the alerts that it would raise."""
+        found = self._sound("/api/v1/rules", {"type": "alert"})
+        try:
+            return [str(rule["name"]) for group in found["groups"] for rule in group["rules"]]
+        except (KeyError, TypeError):
+            raise Unreachable(
+                self.url, "it does not list its rules", "Is this Prometheus?"
+            ) from None
+
+    def number(self, query: str) -> float | None:
+        """What an instant query answers with now, by the server's clock; None when with nothing.
+
+        Raises:
+            Unreachable: no such answer, one with warnings, or more than one number.
+        """
+        found = self._vector(query)
+        if len(found) > 1:
+            raise Unreachable(self.url, f"{len(found)} numbers instead of one", "Look at the query")
+        return next((value for _, value in found), None)
+
+    def shares(self, query: str) -> dict[int, float]:
+        """The numbers of an instant query now, by the label `window`.
+
+        Raises:
+            Unreachable: no such answer, or one with warnings.
+        """
+        return {int(labels["window"]): value for labels, value in self._vector(query)}
+
+    def _vector(self, query: str) -> list[tuple[dict[str, str], float]]:
+        found = self._sound("/api/v1/query", {"query": query})
+        try:
+            if found["resultType"] != "vector":
+                raise TypeError(found["resultType"])
+            return [(one["metric"], float(one["value"][1])) for one in found["result"]]
+        except (KeyError, TypeError, ValueError, IndexError):
+            raise Unreachable(
+                self.url, "it does not answer with numbers", "Look at the query"
+            ) from None
+
+    def _sound(self, path: str, parameters: dict[str, str]) -> Any:
+        """The data of an answer that came without warnings."""
+        answer = self._answer(path, parameters)
+        if warnings := answer.get("warnings"):
+            raise Unreachable(
+                self.url + path, f"it warns: {warnings}"[:_EXCERPT], "Look at its log"
+            )
+        return answer["data"]
+
     def _answer(self, path: str, parameters: dict[str, str]) -> dict[str, Any]:
         answer = self._get(path, parameters)
         try:
@@ -79,12 +152,18 @@ class Prometheus:
         try:
             return within(self._call_s, send)
         except (requests.RequestException, TimeoutError) as error:
-            raise Unreachable(self.url, _reason(error, self._call_s), "Is it running?") from None
+            raise Silent(self.url, _reason(error, self._call_s), "Is it running?") from None
 
     def _wrong(self, path: str, answer: requests.Response) -> Unreachable:
         excerpt = answer.text[:_EXCERPT].strip()
         reason = f"it answered {answer.status_code}: {excerpt}"
         return Unreachable(self.url + path, reason, "Is this Prometheus? Look at its log")
+
+
+def _alert(one: Any) -> Alert:
+    labels = one["labels"]
+    severity = str(labels.get("severity", "")).casefold()
+    return Alert(str(labels["alertname"]), severity, one["state"] == "firing")
 
 
 def _reason(error: Exception, call_s: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from holdfast.cluster import Cluster
+from holdfast.cluster import WORKLOADS, Cluster
 from holdfast.documents import Environment
 from holdfast.errors import Refused
 
@@ -16,6 +16,7 @@ class Right:
     resource: str
     namespace: str
     purpose: str
+    group: str = ""
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
@@ -32,12 +33,19 @@ def needed(module: str, namespaces: Iterable[str]) -> Iterator[Right]:
         for name in names:
             yield Right("list", "pods", name, "to see whether pods came back, and to find them")
         for name in names:
+            for kind in WORKLOADS:
+                yield Right("list", kind, name, "to see which are protected", "apps")
+            purpose = "to see how many pods may go"
+            yield Right("list", "poddisruptionbudgets", name, purpose, "policy")
+        for name in names:
             yield Right("delete", "pods", name, "to kill pods")
 
 
 def missing(cluster: Cluster, rights: Iterable[Right]) -> list[Right]:
     """Which of these the API server refuses."""
-    return [one for one in rights if not cluster.may(one.verb, one.resource, one.namespace)]
+    return [
+        one for one in rights if not cluster.may(one.verb, one.resource, one.namespace, one.group)
+    ]
 
 
 def check(environment: Environment, modules: Iterable[str]) -> None:

@@ -1,10 +1,13 @@
 """Which signals holdfast reads, how they are named by default, and the only home of PromQL.
 
-Every query asks for raw samples. `rate()` never appears: measured, `rate()[1m]` tells of the end of
-an outage 44 to 60 s late.
+What decides a verdict asks for raw samples: measured, `rate()[1m]` tells of the end of an outage 44
+to 60 s late. `increase` stands here for the guards only, which ask whether a service has been well
+over minutes to weeks: late by one scrape changes nothing there, and counters that restart have to
+be seen through. It misses what a series counted before its first scrape, so a share of failures can
+read too low by one scrape's worth; the fast stop is therefore taken from the customers themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -38,10 +41,57 @@ DEFAULTS: Mapping[str, Named] = {
 }
 
 
+FRESH_S = 30  # seconds; an entrance whose newest sample is older says nothing about now
+_STEPS = 100  # the instants of a window at which its coverage is looked at
+
+
 def raw_samples(named: Named, seconds: float, suffix: str = "") -> str:
     """The query for every raw sample of the last so many seconds."""
-    matchers = ",".join(f'{label}="{_quoted(value)}"' for label, value in named.where.items())
-    return f"{named.metric}{suffix}{{{matchers}}}[{max(1, round(seconds))}s]"
+    return f"{_series(named, suffix)}[{max(1, round(seconds))}s]"
+
+
+def failed_shares(entrance: Named, windows: Iterable[int]) -> str:
+    """For each window in seconds, by label `window`: the share of requests answered with 5xx.
+
+    Nothing where there is no series; not a number where there was no request.
+    """
+    wrong = f'{entrance.label("code")}=~"5.."'
+
+    def share(seconds: int) -> str:
+        failed = f"sum(increase({_series(entrance, '_count', wrong)}[{seconds}s]))"
+        every = f"sum(increase({_series(entrance, '_count')}[{seconds}s]))"
+        return f"(({failed} or 0 * {every}) / {every})"
+
+    return _by_window(share, windows)
+
+
+def covered_shares(entrance: Named, windows: Iterable[int]) -> str:
+    """For each window in seconds, by label `window`: how much of it has a sample not over 30 s old.
+
+    Which series it came from does not matter, so that a pod that was replaced leaves no gap.
+    """
+
+    def share(seconds: int) -> str:
+        step_ms = seconds * 1000 // _STEPS
+        fresh = f"({age(entrance)} <= {FRESH_S})"
+        return f"(count_over_time({fresh}[{seconds}s:{step_ms}ms]) / {_STEPS})"
+
+    return _by_window(share, windows)
+
+
+def age(entrance: Named) -> str:
+    """Seconds since the entrance's newest sample; nothing where there is none."""
+    return f"(time() - max(timestamp({_series(entrance, '_count')})))"
+
+
+def _by_window(share: Callable[[int], str], windows: Iterable[int]) -> str:
+    each = (f'label_replace({share(one)}, "window", "{one}", "", "")' for one in windows)
+    return " or ".join(each)
+
+
+def _series(named: Named, suffix: str = "", more: str = "") -> str:
+    matchers = [f'{label}="{_quoted(value)}"' for label, value in named.where.items()]
+    return f"{named.metric}{suffix}{{{','.join([*matchers, more] if more else matchers)}}}"
 
 
 def _quoted(value: str) -> str:

@@ -15,6 +15,7 @@ from holdfast.redact import redacted
 _COMMANDS = {
     "doctor": "Is everything reachable, are versions good, may I do what is needed?",
     "plan": "Show what an experiment would break, and what is refused and why. Touches nothing.",
+    "approve": "Approve an experiment as the second person that production needs.",
     "run": "Run an experiment: break, measure, heal, judge, report.",
     "collect": "Ask every system again for its records of a run.",
     "judge": "Judge a run again from its folder, offline.",

@@ -1,6 +1,9 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,3 +26,24 @@ runs = click.option(
     show_default=True,
     help="Where run folders are made.",
 )
+
+
+def consent(command: Callable[..., None]) -> Callable[..., None]:
+    """What a person says who means to break something; the command takes it as one `Consent`."""
+
+    @click.option(
+        "--confirm", default="", help="The environment's name, typed; production needs it."
+    )
+    @click.option("--operator", default="", help="Who runs it; production needs it.")
+    @click.option(
+        "--approval",
+        type=click.Path(path_type=Path),
+        help="A second person's approval, as `holdfast approve` makes it; production needs it.",
+    )
+    @wraps(command)
+    def with_consent(confirm: str, operator: str, approval: Path | None, **rest: Any) -> None:
+        from holdfast.guard import Consent
+
+        command(consent=Consent(confirm, operator, approval), **rest)
+
+    return with_consent

@@ -1,14 +1,19 @@
 """`holdfast plan`."""
 
 import json
+from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from holdfast import plan
 from holdfast.arrivals import words
 from holdfast.cli import options
+from holdfast.guard import Consent
 
 
 @click.command(
@@ -16,24 +21,26 @@ from holdfast.cli import options
 )
 @options.experiment
 @options.environment
+@options.consent
 @options.as_json
-def command(experiment: Path, environment_path: Path, as_json: bool) -> None:
+def command(experiment: Path, environment_path: Path, consent: Consent, as_json: bool) -> None:
     """Show what EXPERIMENT would break, and what is refused and why. Touches nothing.
 
-    Every file is checked, every system is asked whether it is there, and targets are resolved to
-    names. Exit code 0: the run may start; 2: a file is wrong; 6: refused, or a system is missing.
+    Every file is checked, every system is asked whether it is there, targets are resolved to names,
+    and every guard is asked. Exit code 0: the run may start; 2: a file is wrong; 6: refused, or a
+    system is missing.
     """
-    made = plan.make(experiment, environment_path)
+    made = plan.survey(experiment, environment_path, consent)
     if as_json:
         click.echo(json.dumps(made.record(), indent=1))
-        return
-    _show(made)
+    else:
+        _show(made)
+    for refusal in made.refusals():
+        raise refusal
 
 
 def _show(made: plan.Plan) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(Text(made.experiment.title, style="bold"))
@@ -55,7 +62,34 @@ def _show(made: plan.Plan) -> None:
     console.print(f"customers: {rates}")
     console.print(f"judged: {', '.join(made.objectives)}")
     console.print(_burn(made))
-    console.print("Nothing was touched. Start it with `holdfast run`.")
+    console.print(_guards(made))
+    if made.prediction:
+        for line in _prediction(made.prediction):
+            console.print(line)
+    refused = len(made.refusals())
+    end = f"{refused} guards refuse it." if refused else "Start it with `holdfast run`."
+    console.print(f"Nothing was touched. {end}")
+
+
+def _guards(made: plan.Plan) -> Table:
+    """Every guard that was asked, and its answer."""
+    table = Table("guard", "answer", "", title="Guards", title_justify="left")
+    for one in made.guards:
+        words = one.refusal.reason if one.refusal else one.words
+        table.add_row(*map(Text, (one.guard, "REFUSED" if one.refusal else "passed", words)))
+    return table
+
+
+def _prediction(prediction: Mapping[str, Any]) -> Iterator[str]:
+    """Can the other zones carry the load?"""
+    why = "; ".join(prediction["why"])
+    yield f"can the others carry the load: {prediction['carries']}" + (f" ({why})" if why else "")
+    for one in prediction["workloads"]:
+        places = ", ".join(f"{many} in {zone}" for zone, many in one["placed"].items())
+        yield (
+            f"  {one['workload']}: {one['goes']} of {one['ready']} ready go,"
+            f" predicted to come back: {places or 'none'}"
+        )
 
 
 def _burn(made: plan.Plan) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from holdfast.cli import options
+from holdfast.guard import Consent
 
 
 @click.command(
@@ -14,14 +15,17 @@ from holdfast.cli import options
 @options.experiment
 @options.environment
 @options.runs
+@options.consent
 @options.as_json
-def command(experiment: Path, environment_path: Path, runs: Path, as_json: bool) -> None:
+def command(
+    experiment: Path, environment_path: Path, runs: Path, consent: Consent, as_json: bool
+) -> None:
     """Run EXPERIMENT: break, measure, heal, judge, report."""
     from holdfast import pipeline, plan
     from holdfast.cli.progress import Progress
     from holdfast.cli.show import show
 
-    made = plan.make(experiment, environment_path)
+    made = plan.make(experiment, environment_path, consent)
     with Progress(made.experiment.title) as progress:
         report = pipeline.run(made, runs, progress.tell)
     show(report, as_json=as_json)

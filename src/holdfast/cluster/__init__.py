@@ -10,12 +10,34 @@ from urllib.parse import quote
 from holdfast.cluster import changes
 from holdfast.cluster.changes import EXPIRES, RUN, UNDO
 from holdfast.cluster.client import Client, Json, open_client
-from holdfast.cluster.objects import ZONE, Node, Pod, read_node, read_pod
+from holdfast.cluster.objects import (
+    ZONE,
+    Budget,
+    Node,
+    Pod,
+    Workload,
+    read_budget,
+    read_node,
+    read_pod,
+    read_workload,
+)
 from holdfast.errors import FaultNotApplied, FaultRemains, HoldfastError, Unreachable
 
-__all__ = ["EXPIRES", "RUN", "UNDO", "ZONE", "Cluster", "Node", "Pod"]
+__all__ = [
+    "EXPIRES",
+    "RUN",
+    "UNDO",
+    "WORKLOADS",
+    "ZONE",
+    "Budget",
+    "Cluster",
+    "Node",
+    "Pod",
+    "Workload",
+]
 
 CALL_S = 5.0  # one call, from looking up the name to the last byte of the answer
+WORKLOADS = ("deployments", "statefulsets", "daemonsets")
 _TRIES = 5  # a node's status is written all the time, and each of our changes is a compare-and-set
 _AT_ONCE = 16
 
@@ -49,6 +71,21 @@ class Cluster:
         """Every node, by name."""
         found = self._read("/api/v1/nodes", lambda it: [read_node(one) for one in it["items"]])
         return sorted(found, key=lambda one: one.name)
+
+    def workloads(self, namespace: str) -> list[Workload]:
+        """The Deployments, StatefulSets and DaemonSets of a namespace."""
+        return [one for kind in WORKLOADS for one in self._workloads(kind, namespace)]
+
+    def _workloads(self, kind: str, namespace: str) -> list[Workload]:
+        path = f"/apis/apps/v1/namespaces/{quote(namespace, safe='')}/{kind}"
+        return self._read(path, lambda it: [read_workload(kind, one) for one in it["items"]])
+
+    def budgets(self, namespace: str) -> list[Budget]:
+        """The disruption budgets of a namespace."""
+        place = f"namespaces/{quote(namespace, safe='')}/poddisruptionbudgets"
+        return self._read(
+            f"/apis/policy/v1/{place}", lambda it: [read_budget(one) for one in it["items"]]
+        )
 
     def delete_pods(self, pods: Sequence[Pod], grace_seconds: int) -> None:
         """Delete pods at the same time, and read back that each is gone or going.
@@ -162,7 +199,7 @@ class Cluster:
         answer = self._client.call("GET", path, query=query)
         try:
             return parse(answer or {})
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise Unreachable(
                 self._client.url, f"{path} has another form", "Is this a Kubernetes API server?"
             ) from None

@@ -17,7 +17,6 @@ from holdfast.documents.environment import (
     Environment,
     Kubernetes,
     Ledger,
-    Policy,
     Prometheus,
     Signal,
     Toxiproxy,
@@ -33,19 +32,24 @@ from holdfast.documents.experiments import (
     Request,
 )
 from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_second, seconds
+from holdfast.documents.policy import Alerts, Budget, Calendar, Hours, Policy
 from holdfast.documents.rates import RateFile
 from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import InvalidInput
 
 __all__ = [
+    "Alerts",
     "Between",
     "Breaker",
+    "Budget",
+    "Calendar",
     "Customers",
     "Duration",
     "DurationText",
     "Environment",
     "Extension",
     "Good",
+    "Hours",
     "JourneyFile",
     "Kubernetes",
     "Ledger",
@@ -62,6 +66,7 @@ __all__ = [
     "Workload",
     "checked",
     "per_second",
+    "read_calendar",
     "read_environment",
     "read_journeys",
     "read_objectives",
@@ -96,13 +101,27 @@ def checked[T: BaseModel](
 
 
 def read_environment(path: Path) -> Environment:
-    """The environment file; a relative `kubeconfig:` lies beside it (`in-cluster` is no path)."""
+    """The environment file; a relative `kubeconfig:` or `freeze:` lies beside it.
+
+    The kubeconfig `in-cluster` is no path.
+    """
     environment = checked(Environment, read_yaml(path), str(path))
-    if environment.kubernetes.kubeconfig == "in-cluster":
-        return environment
-    kubeconfig = (path.parent / expanduser(environment.kubernetes.kubeconfig)).resolve()  # noqa: PTH111
-    kubernetes = environment.kubernetes.model_copy(update={"kubeconfig": str(kubeconfig)})
-    return environment.model_copy(update={"kubernetes": kubernetes})
+
+    def beside(name: str) -> str:
+        return str((path.parent / expanduser(name)).resolve())  # noqa: PTH111
+
+    kubernetes, policy = environment.kubernetes, environment.policy
+    if kubernetes.kubeconfig != "in-cluster":
+        place = beside(kubernetes.kubeconfig)
+        kubernetes = kubernetes.model_copy(update={"kubeconfig": place})
+    if policy.freeze:
+        policy = policy.model_copy(update={"freeze": beside(policy.freeze)})
+    return environment.model_copy(update={"kubernetes": kubernetes, "policy": policy})
+
+
+def read_calendar(path: Path) -> Calendar:
+    """A change-freeze calendar."""
+    return checked(Calendar, read_yaml(path), str(path))
 
 
 def read_journeys(path: Path) -> Mapping[str, JourneyFile]:

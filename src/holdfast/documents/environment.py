@@ -1,12 +1,14 @@
 """environment.yaml: where things are, how they are named, and what may be broken there."""
 
 import os
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from holdfast.documents.kinds import Duration, Strict, Url
+from holdfast.documents.policy import Policy
 from holdfast.redact import keep_secret
+from holdfast.signals import DEFAULTS, Named
 
 
 class Kubernetes(Strict):
@@ -77,21 +79,11 @@ class Signal(Strict):
     where: dict[str, str] = {}
 
 
-class Policy(Strict):
-    """What may be broken here. What is not listed is refused."""
-
-    namespaces: list[str]
-    max_zones: Annotated[int, Field(ge=0, le=1)] = 1
-    max_share: Annotated[float, Field(gt=0, le=0.5)] = 0.5
-    allow_outage: bool = False
-    allow_taint: bool = False
-    proxies: list[str] = []
-
-
 class Environment(Strict):
     """Where things are, how they are named, how fast they react, and what may be broken."""
 
     name: str
+    kind: Literal["laboratory", "staging", "production"] = "production"
     kubernetes: Kubernetes
     prometheus: Prometheus
     toxiproxy: list[Toxiproxy]
@@ -103,3 +95,14 @@ class Environment(Strict):
     periods: dict[str, Duration] = {}
     policy: Policy
     modules: list[str] = []
+
+    @property
+    def burn(self) -> str:
+        """Is the burn rate watched: as the policy says, else as the kind of environment demands."""
+        strict = {"production": "required", "staging": "on", "laboratory": "off"}
+        return self.policy.burn or strict[self.kind]
+
+    def named(self, signal: str) -> Named:
+        """How a signal is named in this environment."""
+        given = self.signals.get(signal)
+        return Named(given.metric, given.labels, given.where) if given else DEFAULTS[signal]

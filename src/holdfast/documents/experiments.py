@@ -87,6 +87,8 @@ class Extension(Strict):
     after: Duration
     objectives: Annotated[list[str], Field(min_length=1)]
     lost_requests: Annotated[int, Field(ge=0)] = 0
+    environments: list[str] = []
+    expects_alerts: list[str] = []
 
     def loads(self) -> dict[str, Any]:
         """Each journey's load, as `arrivals` takes it and as `plan.json` holds it."""

@@ -10,7 +10,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from holdfast.documents import Environment, Extension, JourneyFile, ObjectiveFile, RateFile
+from holdfast.documents import (
+    Calendar,
+    Environment,
+    Extension,
+    JourneyFile,
+    ObjectiveFile,
+    RateFile,
+)
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,6 +29,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "journeys.json": _schema("journeys.yaml", dict[str, JourneyFile]),
         "objectives.json": _schema("objectives.yaml", dict[str, ObjectiveFile]),
         "rates.json": _schema("rates.yaml", dict[str, RateFile]),
+        "freeze.json": _schema("freeze.yaml", Calendar),
         "experiment.json": _experiment(),
     }
 

@@ -1,31 +1,24 @@
-"""What the policy forbids, decided on fresh state and without asking any system.
-
-Every refusal names the thing, the reason and the next step. Nothing here has a default that allows.
-"""
+"""Which namespaces, pods, zones and proxies may be hit, decided on fresh state."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
-from holdfast.cluster import RUN, Node, Pod
-from holdfast.documents import Environment, Policy
+from holdfast.cluster import RUN, Node, Pod, Workload
+from holdfast.documents import Policy
 from holdfast.errors import Refused
 from holdfast.toxiproxy import Proxy
 
-
-def check_cluster(environment: Environment, uid: str) -> None:
-    """Is this the very cluster that the environment file names?"""
-    if uid != environment.kubernetes.cluster_uid:
-        raise Refused(
-            f"cluster {uid}",
-            f"the environment file names {environment.kubernetes.cluster_uid}",
-            "Point the kubeconfig at the right cluster, or correct `kubernetes.cluster_uid`",
-        )
+CAP = 0.5  # the share of anything that may be hit; no policy raises it
+NEVER = ("kube-*", "holdfast", "monitoring")  # namespaces; a policy can only add to them
+PROTECTED = "holdfast.io/protected=true"
 
 
-def check_namespaces(namespaces: Collection[str], policy: Policy) -> None:
-    """Is every namespace on the list, and is there one at all?"""
+def check_namespaces(namespaces: Collection[str], policy: Policy) -> str:
+    """Is every namespace on the list, is none of those that are never hit, and is there one?"""
     if not namespaces:
         raise Refused("namespaces", "none is named", "Name those whose pods may be hit")
+    check_never(namespaces, policy)
     for name in namespaces:
         if name not in policy.namespaces:
             allowed = ", ".join(policy.namespaces) or "none"
@@ -34,24 +27,76 @@ def check_namespaces(namespaces: Collection[str], policy: Policy) -> None:
                 f"the policy allows {allowed}",
                 "Add it to `policy.namespaces` if its pods may be hit",
             )
+    return f"{', '.join(namespaces)}: allowed"
 
 
-def check_selector(selector: str) -> None:
+def check_never(namespaces: Collection[str], policy: Policy) -> str:
+    """Kubernetes' own namespaces, holdfast's and the monitoring's: never, even when listed."""
+    for name in namespaces:
+        for pattern in (*NEVER, *policy.never):
+            if fnmatchcase(name, pattern):
+                raise Refused(
+                    f"namespace {name}",
+                    f"{pattern} is never hit, whatever the policy lists",
+                    "Break something else",
+                )
+    return f"none of {', '.join((*NEVER, *policy.never))}"
+
+
+def check_protected(
+    victims: Iterable[Pod], nodes: Iterable[Node], workloads: Iterable[Workload], policy: Policy
+) -> str:
+    """Is no pod, no node and no workload of a pod protected by a label?"""
+    pods, owners = list(victims), list(workloads)
+    things = [(f"pod {pod.namespace}/{pod.name}", pod.labels) for pod in pods]
+    things += [(f"node {node.name}", node.labels) for node in nodes]
+    things += [
+        (f"{one.kind[:-1]} {one.namespace}/{one.name}", one.labels)
+        for one in owners
+        if any(one.owns(pod) for pod in pods)
+    ]
+    selectors = (PROTECTED, *policy.protected)
+    for thing, labels in things:
+        for selector in selectors:
+            if _labelled(selector, labels):
+                raise Refused(
+                    thing, f"it is protected: {selector}", "Break something else, or ask its owner"
+                )
+    return f"none of {len(things)} pods, nodes and workloads has {' or '.join(selectors)}"
+
+
+def _labelled(selector: str, labels: Mapping[str, str]) -> bool:
+    """Does every part of `key=value,key` hold?"""
+    parts = [part.partition("=") for part in selector.split(",")]
+    return all(key in labels and (not equals or labels[key] == it) for key, equals, it in parts)
+
+
+def check_selector(selector: str) -> str:
     """A selector that is empty would mean every pod."""
     if not selector.strip():
         raise Refused("selector", "it is empty, which would match every pod", "Name a label")
+    return selector
 
 
-def check_replicas(victims: Sequence[Pod], everyone: Iterable[Pod], policy: Policy) -> None:
-    """Does every workload keep a ready replica, and at least its share of them?
+def check_pods(victims: Sequence[Pod], policy: Policy) -> str:
+    """Are there no more pods than the policy allows at a time?"""
+    if len(victims) > policy.max_pods:
+        raise Refused(
+            "pods",
+            f"{len(victims)} would go, the policy allows {policy.max_pods}",
+            "Hit fewer, or raise `policy.max_pods`",
+        )
+    return f"{len(victims)}, of {policy.max_pods} at most"
 
-    A workload is what a pod's owner replaces; a pod without an owner is one of its own. An outage
-    that the policy allows takes all replicas, and so cannot keep a share of them either.
+
+def check_replicas(victims: Sequence[Pod], everyone: Iterable[Pod], share: float) -> str:
+    """Does every workload keep a ready replica, and lose no more than its share of them, or one?
+
+    A workload is what a pod's owner replaces; a pod without an owner is one of its own. The share
+    is rounded down to whole replicas, never above half of them.
     """
     if not victims:
         raise Refused("targets", "nothing matches that is ready", "Look at the selector and zone")
-    if policy.allow_outage:
-        return
     ready = Counter(_workload(pod) for pod in everyone if pod.serving)
     hit = Counter(_workload(pod) for pod in victims if pod.serving)
     names = {_workload(pod): f"{pod.namespace}/{pod.name}" for pod in victims}
@@ -61,18 +106,21 @@ def check_replicas(victims: Sequence[Pod], everyone: Iterable[Pod], policy: Poli
             raise Refused(
                 f"the workload of {names[workload]}",
                 f"{count} of its {have} ready replicas would go, and none would be left",
-                "Give it replicas elsewhere; a laboratory may set `policy.allow_outage`",
+                "Give it replicas elsewhere",
             )
-        if count > policy.max_share * have:
+        if count > max(1, int(min(share, CAP) * have + 1e-9)):
             raise Refused(
                 f"the workload of {names[workload]}",
-                f"{count} of its {have} ready replicas would go, the policy allows"
-                f" {policy.max_share:.0%}",
+                f"{count} of its {have} ready replicas would go, allowed is one or"
+                f" {min(share, CAP):.0%}",
                 "Hit fewer, or spread the replicas more evenly",
             )
+    return (
+        ", ".join(f"{count} of {ready[it]} ready" for it, count in hit.items()) or "none is ready"
+    )
 
 
-def check_zone(zone: str, nodes: Sequence[Node], policy: Policy) -> None:
+def check_zone(zone: str, nodes: Sequence[Node], policy: Policy) -> str:
     """Does the zone exist, is it whole, and would no more zones be down than the policy allows?"""
     mine = [node for node in nodes if node.zone == zone]
     if not zone or not mine:
@@ -95,9 +143,16 @@ def check_zone(zone: str, nodes: Sequence[Node], policy: Policy) -> None:
             f"{', '.join(down)} would be down, the policy allows {policy.max_zones} at a time",
             "Bring the other zone back first, or raise `policy.max_zones`",
         )
+    if len(mine) > CAP * len(nodes):
+        raise Refused(
+            f"zone {zone}",
+            f"{len(mine)} of {len(nodes)} nodes would go, half of anything is the most",
+            "Spread the nodes more evenly",
+        )
+    return f"{len(mine)} of {len(nodes)} nodes, 1 zone of {policy.max_zones}"
 
 
-def check_taint(policy: Policy) -> None:
+def check_taint(policy: Policy) -> str:
     """A taint drives off pods of every namespace, and so needs a line of its own."""
     if not policy.allow_taint:
         raise Refused(
@@ -105,13 +160,12 @@ def check_taint(policy: Policy) -> None:
             "it drives pods of every namespace off the nodes, and the policy does not allow it",
             "Set `policy.allow_taint`, or drop the zone without it",
         )
+    return "the policy allows it"
 
 
-def check_proxy(
-    name: str, proxies: Mapping[str, Proxy], environment: Environment, url: str
-) -> None:
+def check_proxy(name: str, proxies: Mapping[str, Proxy], policy: Policy, url: str) -> str:
     """May this proxy be hit, is it there, and is it as it should be?"""
-    allowed = environment.policy.proxies or sorted(environment.breakers)
+    allowed = policy.proxies
     place = f"proxy {name} at {url}"
     if name not in allowed:
         raise Refused(
@@ -125,6 +179,7 @@ def check_proxy(
         raise Refused(place, "it is disabled", "Enable it, or undo the run that disabled it")
     if there := ", ".join(proxies[name].toxics):
         raise Refused(place, f"toxics are there already: {there}", "Undo the run that left them")
+    return f"{place} is allowed, enabled and free of toxics"
 
 
 def victims_by_zone(pods: Iterable[Pod], zone: str) -> list[Pod]:

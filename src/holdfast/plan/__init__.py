@@ -1,19 +1,22 @@
 """An experiment after every check that can be made without breaking anything."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from holdfast import customers, documents, experiment, rights
-from holdfast.cluster import Cluster
+from holdfast import customers, documents, experiment
 from holdfast.context import packaged
 from holdfast.errors import InvalidInput
-from holdfast.plan import checks
+from holdfast.guard import Answers, Consent
+from holdfast.plan import checks, guards
 from holdfast.plan.checks import GROWTH
 from holdfast.plan.made import Plan
 from holdfast.plan.systems import ask, problems
 
-__all__ = ["GROWTH", "Plan", "ask", "make", "problems", "read", "resolve"]
+__all__ = ["GROWTH", "Plan", "ask", "make", "problems", "read", "survey"]
+
+_NOTHING_SAID = Consent()
 
 
 def read(path: Path, environment_path: Path) -> Plan:
@@ -40,29 +43,35 @@ def read(path: Path, environment_path: Path) -> Plan:
     return plan
 
 
-def make(path: Path, environment_path: Path) -> Plan:
-    """Check the files, ask every system if it is there, and resolve the targets. Touches nothing.
+def survey(path: Path, environment_path: Path, consent: Consent = _NOTHING_SAID) -> Plan:
+    """Check the files, ask every system if it is there, resolve the targets, and ask every guard.
+
+    Touches nothing. What guards refuse stands in the plan; who may break something asks `make`.
+
+    Raises:
+        InvalidInput, Refused, Unreachable: a file is wrong, or a system is not there.
+    """
+    plan = read(path, environment_path)
+    systems = ask(plan.environment)
+    answers = Answers()
+    guards.ask(plan, consent, answers)
+    targets = guards.resolve(plan, answers)
+    prediction = None if answers.refusals() else guards.predict(plan)
+    return replace(
+        plan, targets=targets, systems=systems, guards=answers.given, prediction=prediction
+    )
+
+
+def make(path: Path, environment_path: Path, consent: Consent = _NOTHING_SAID) -> Plan:
+    """The same, when no guard refuses.
 
     Raises:
         InvalidInput, Refused, Unreachable: before anything was touched.
     """
-    plan = read(path, environment_path)
-    systems = ask(plan.environment)
-    rights.check(plan.environment, [one.provider.module for one in plan.experiment.faults()])
-    targets = resolve(plan)
-    return Plan(plan.experiment, plan.environment, plan.journeys, plan.objectives, targets, systems)
-
-
-def resolve(plan: Plan) -> list[dict[str, Any]]:
-    """What the experiment's action would hit, by name.
-
-    Raises:
-        Refused: the policy forbids it, or nothing matches.
-    """
-    (fault,) = plan.experiment.faults()
-    targets: Any = getattr(experiment.module(fault), "targets", lambda *_, **__: [])
-    cluster = Cluster(plan.environment.kubernetes.kubeconfig)
-    return list(targets(cluster, plan.environment, **fault.provider.arguments))
+    plan = survey(path, environment_path, consent)
+    for refusal in plan.refusals():
+        raise refusal
+    return plan
 
 
 def _beside(path: Path, name: str) -> Path:

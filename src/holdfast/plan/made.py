@@ -1,12 +1,14 @@
 """A plan, as it is made and written down."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast import __version__
 from holdfast.documents import Environment, JourneyFile, ObjectiveFile, seconds
+from holdfast.errors import HoldfastError
 from holdfast.experiment import Experiment
+from holdfast.guard import Answer
 from holdfast.measure.budget import Burn, burn
 from holdfast.model import plain
 
@@ -21,6 +23,8 @@ class Plan:
     objectives: Mapping[str, ObjectiveFile]
     targets: list[dict[str, Any]] = field(default_factory=list)
     systems: Mapping[str, str] = field(default_factory=dict)
+    guards: Sequence[Answer] = ()
+    prediction: Mapping[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """The plan as it is written down."""
@@ -36,7 +40,13 @@ class Plan:
             "targets": self.targets,
             "systems": self.systems,
             "burn": plain(self.burn()),
+            "guards": [one.record() for one in self.guards],
+            "prediction": self.prediction,
         }
+
+    def refusals(self) -> list[HoldfastError]:
+        """What the guards refuse, first come first."""
+        return [one.refusal for one in self.guards if one.refusal]
 
     def hold_s(self) -> tuple[float, float]:
         """The shortest and the longest that the fault is held, in seconds."""
