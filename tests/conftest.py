@@ -135,13 +135,14 @@ def make_here(tmp_path: Path) -> Callable[..., Context]:
     ) -> Context:
         document = {
             "name": "unit",
+            "kind": "laboratory",
             "kubernetes": {"kubeconfig": str(kubeconfig), "cluster_uid": "cluster-1"},
             "prometheus": {"url": "http://127.10.0.13:9"},
             "toxiproxy": [{"url": url} for url in toxiproxies or []],
             "customers": {"url": "http://127.10.0.10:9", "values": {}},
             "workload": {"namespace": "wallet", "selector": "app=wallet-api"},
             "breakers": {"pix-primary": {"failures": 10, "call_limit": 2.0}},
-            "policy": {"namespaces": ["wallet"], **policy},
+            "policy": {"namespaces": ["wallet"], "proxies": ["pix-primary"], **policy},
         }
         environment = recorded(Environment, document, "environment")
         run = Run.create(tmp_path / "runs", "unit")

@@ -98,6 +98,7 @@ class FakeKubernetes:
         self.uid = "cluster-1"
         self.nodes: dict[str, Json] = {}
         self.pods: dict[tuple[str, str], Json] = {}
+        self.listed: dict[str, list[Json]] = {}  # other kinds, such as `deployments`
         self.forbidden: set[str] = set()
         self.deaf: set[str] = set()
         self.before: Callable[[str, str], None] = lambda _method, _path: None
@@ -112,7 +113,10 @@ class FakeKubernetes:
         node = {
             "metadata": self._metadata(name, labels={ZONE: zone}),
             "spec": spec,
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+            },
         }
         self.nodes[name] = node
         return node
@@ -124,14 +128,34 @@ class FakeKubernetes:
         metadata = self._metadata(name, labels=labels or {"app": "wallet-api"})
         metadata["namespace"] = namespace
         if owner:
-            metadata["ownerReferences"] = [{"uid": owner, "controller": True}]
+            it = {"uid": owner, "controller": True, "kind": "ReplicaSet", "name": owner}
+            metadata["ownerReferences"] = [it]
+        resources = {"requests": {"cpu": "100m", "memory": "128Mi"}}
         pod = {
             "metadata": metadata,
-            "spec": {"nodeName": node},
+            "spec": {"nodeName": node, "containers": [{"name": "it", "resources": resources}]},
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
         self.pods[namespace, name] = pod
         return pod
+
+    def add_workload(self, kind: str, name: str, **labels: str) -> Json:
+        """A workload of that kind in the namespace `wallet`, of pods labelled `app=<name>`."""
+        metadata = {**self._metadata(name, labels), "namespace": "wallet"}
+        one = {"metadata": metadata, "spec": {"selector": {"matchLabels": {"app": name}}}}
+        self.listed.setdefault(kind, []).append(one)
+        return one
+
+    def add_budget(self, allowed: int, selector: Json | None = None) -> Json:
+        """A disruption budget in `wallet`, for the pods `app=wallet-api` or others."""
+        metadata = {**self._metadata("wallet-api", {}), "namespace": "wallet", "generation": 1}
+        one = {
+            "metadata": metadata,
+            "spec": {"selector": selector or {"matchLabels": {"app": "wallet-api"}}},
+            "status": {"disruptionsAllowed": allowed, "observedGeneration": 1},
+        }
+        self.listed.setdefault("poddisruptionbudgets", []).append(one)
+        return one
 
     def touch(self, node: str) -> None:
         """Write to a node as a kubelet does: only its resource version changes."""
@@ -158,7 +182,7 @@ class FakeKubernetes:
                 right = f"{wanted['verb']} {wanted['resource']}"
                 return 201, {"status": {"allowed": right not in self.forbidden}}
             selector = parse_qs(url.query).get("labelSelector", [""])[0]
-            return self._resource(method, parts[2:], body, selector)
+            return self._resource(method, parts[2 if parts[0] == "api" else 3 :], body, selector)
 
     def _resource(self, method: str, parts: list[str], body: Any, selector: str) -> Answer:
         namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 2 else None
@@ -177,6 +201,12 @@ class FakeKubernetes:
     def _listed(self, kind: str, namespace: str | None, selector: str) -> list[Json]:
         if kind == "nodes":
             return list(self.nodes.values())
+        if kind != "pods":
+            return [
+                one
+                for one in self.listed.get(kind, [])
+                if namespace in (None, one["metadata"]["namespace"])
+            ]
         wanted = dict(one.split("=") for one in selector.split(",")) if selector else {}
         return [
             pod
@@ -267,6 +297,14 @@ class FakePrometheus:
         self.asked: list[dict[str, str]] = []
         self.ready = True
         self.url = ""
+        self.alerts: list[Json] = []
+        self.rules: list[str] = []
+        self.vectors: Callable[[str], list[Json]] | None = None  # instant queries, by their text
+
+    def fire(self, name: str, severity: str = "critical", state: str = "firing") -> None:
+        """An alert is there."""
+        labels = {"alertname": name, "severity": severity}
+        self.alerts.append({"labels": labels, "state": state, "annotations": {}, "value": "1"})
 
     def answer(self, _method: str, target: str, _body: Any) -> Answer:
         """One request."""
@@ -276,14 +314,21 @@ class FakePrometheus:
             return (200 if self.ready else 503), {}
         if self.failure:
             return self.failure
-        answer: Json = {"status": "success", "data": self._data(url.path)}
+        asked = self.asked[-1].get("query", "")
+        answer: Json = {"status": "success", "data": self._data(url.path, asked)}
         return 200, answer | ({"warnings": self.warnings} if self.warnings else {})
 
-    def _data(self, path: str) -> Json:
+    def _data(self, path: str, query: str) -> Json:
+        if path.endswith("/alerts"):
+            return {"alerts": self.alerts}
+        if path.endswith("/rules"):
+            return {"groups": [{"rules": [{"name": one} for one in self.rules]}]}
         if path.endswith("/buildinfo"):
             return {"version": "3.5.0"}
         if path.endswith("/targets"):
             return {"activeTargets": [{"labels": {"job": "edge"}, "health": "up"}]}
+        if self.vectors:
+            return {"resultType": "vector", "result": self.vectors(query)}
         return {"resultType": "matrix", "result": self.result}
 
 

@@ -20,6 +20,7 @@ SECTIONS = (
     "environment.yaml",
     "journeys.yaml",
     "objectives.yaml",
+    "freeze.yaml",
     "rates.yaml",
     "An experiment's extension",
 )

@@ -29,6 +29,7 @@ type Json = dict[str, Any]
 
 ENVIRONMENT: Json = {
     "name": "unit",
+    "kind": "laboratory",
     "kubernetes": {"kubeconfig": "kubeconfig", "cluster_uid": "cluster-1"},
     "prometheus": {"url": "http://127.9.0.13:9090"},
     "toxiproxy": [{"url": "http://127.9.0.11:8474"}],
@@ -196,7 +197,7 @@ def test_an_environment_is_read(write: Callable[..., Path], tmp_path: Path) -> N
     assert environment.periods == {"scrape": 1.0, "gateway_check": 30.0}
     assert environment.breakers["pix-primary"].call_limit == 2.0
     assert environment.kubernetes.kubeconfig == str(tmp_path / "kubeconfig")
-    assert environment.policy.allow_outage is False
+    assert environment.policy.max_pods == 1
 
 
 @pytest.mark.parametrize(
@@ -273,8 +274,10 @@ def test_a_key_that_nobody_knows(write: Callable[..., Path], place: str) -> None
         ("policy.max_zones", 2, "Input should be less than or equal to 1"),
         ("policy.max_zones", -1, "Input should be greater than or equal to 0"),
         ("policy.max_zones", True, "Input should be a valid integer"),
-        ("policy.allow_outage", "yes", "Input should be a valid boolean"),
-        ("policy.allow_outage", 1, "Input should be a valid boolean"),
+        ("policy.allow_taint", "yes", "Input should be a valid boolean"),
+        ("policy.allow_taint", 1, "Input should be a valid boolean"),
+        ("policy.max_pods", 0, "Input should be greater than or equal to 1"),
+        ("policy.max_hold", "31m", "Input should be less than or equal to 1800"),
         ("policy.namespaces", "wallet", "Input should be a valid list"),
         ("policy.namespaces", [1], "Input should be a valid string"),
         ("workload.selector", "", "String should have at least 1 character"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast import guard
-from holdfast.cluster import RUN, Node, Pod
+from holdfast.cluster import RUN, Budget, Node, Pod, Workload
 from holdfast.context import Context
 from holdfast.documents import Policy
 from holdfast.errors import Refused
@@ -53,8 +53,8 @@ def test_another_cluster(make_here: Callable[..., Context]) -> None:
 
 def test_a_namespace_that_is_not_on_the_list() -> None:
     guard.check_namespaces(["wallet"], policy())
-    words = refused(lambda: guard.check_namespaces(["wallet", "kube-system"], policy()))
-    assert words.startswith("namespace kube-system: the policy allows wallet.")
+    words = refused(lambda: guard.check_namespaces(["wallet", "other"], policy()))
+    assert words.startswith("namespace other: the policy allows wallet.")
     assert "none is named" in refused(lambda: guard.check_namespaces([], policy()))
     assert "allows none" in refused(
         lambda: guard.check_namespaces(["wallet"], policy(namespaces=[]))
@@ -68,53 +68,160 @@ def test_a_selector_that_would_match_everything(selector: str) -> None:
 
 
 def test_one_of_three_replicas_may_go() -> None:
-    guard.check_replicas(THREE[:1], THREE, policy())
+    """A fifth of three is less than one; one may always go, if others stay."""
+    guard.check_replicas(THREE[:1], THREE, 0.2)
 
 
 def test_nothing_to_hit_is_no_fault() -> None:
-    assert "nothing matches" in refused(lambda: guard.check_replicas([], THREE, policy()))
-    lax = policy(allow_outage=True)
-    assert "nothing matches" in refused(lambda: guard.check_replicas([], THREE, lax))
+    assert "nothing matches" in refused(lambda: guard.check_replicas([], THREE, 0.2))
 
 
 def test_the_last_ready_replica_stays() -> None:
     others = [pod("p2", ready=False), pod("p3", ready=False)]
     one = [pod("p1")]
-    words = refused(lambda: guard.check_replicas(one, [*one, *others], policy()))
+    words = refused(lambda: guard.check_replicas(one, [*one, *others], 0.5))
     assert "1 of its 1 ready replicas would go, and none would be left" in words
-    guard.check_replicas(one, [*one, *others], policy(allow_outage=True))
 
 
 def test_a_replica_on_its_way_out_does_not_count_as_left() -> None:
     leaving = Pod("p2", "wallet", "uid-p2", "node-b", "b", True, owner_uid="rs-1", deleting=True)
-    words = refused(lambda: guard.check_replicas([pod("p1")], [pod("p1"), leaving], policy()))
+    words = refused(lambda: guard.check_replicas([pod("p1")], [pod("p1"), leaving], 0.5))
     assert "1 of its 1 ready" in words
 
 
 def test_each_workload_counts_by_itself() -> None:
     """A selector may match two workloads, or one pod of a workload by its own label."""
     single = pod("single", owner="rs-2")
-    words = refused(lambda: guard.check_replicas([single], [*THREE, single], policy()))
+    words = refused(lambda: guard.check_replicas([single], [*THREE, single], 0.5))
     assert "the workload of wallet/single" in words
     bare = [pod("bare-1", owner=""), pod("bare-2", owner="")]
-    assert "wallet/bare-1" in refused(lambda: guard.check_replicas(bare[:1], bare, policy()))
+    assert "wallet/bare-1" in refused(lambda: guard.check_replicas(bare[:1], bare, 0.5))
 
 
 @pytest.mark.parametrize(
     ("share", "hit", "have", "allowed"),
-    [(0.5, 1, 3, True), (0.5, 2, 4, True), (0.5, 2, 3, False), (0.3, 1, 3, False)],
+    [
+        (0.2, 1, 3, True),
+        (0.2, 2, 9, False),
+        (0.2, 2, 10, True),
+        (0.2, 3, 10, False),
+        (0.5, 2, 4, True),
+        (0.5, 2, 3, False),
+        (0.9, 2, 3, False),
+        (0.9, 3, 5, False),
+    ],
 )
-def test_at_most_a_share_of_the_ready_replicas(
+def test_at_most_a_share_of_the_ready_replicas_and_never_more_than_half(
     share: float, hit: int, have: int, allowed: bool
 ) -> None:
     pods = [pod(f"p{number}") for number in range(have)]
     if allowed:
-        guard.check_replicas(pods[:hit], pods, policy(max_share=share))
+        guard.check_replicas(pods[:hit], pods, share)
     else:
-        words = refused(lambda: guard.check_replicas(pods[:hit], pods, policy(max_share=share)))
-        assert (
-            f"{hit} of its {have} ready replicas would go, the policy allows {share:.0%}" in words
+        words = refused(lambda: guard.check_replicas(pods[:hit], pods, share))
+        assert f"{hit} of its {have} ready replicas would go, allowed is one or" in words
+
+
+def test_one_pod_at_a_time_unless_the_policy_says_otherwise() -> None:
+    assert guard.check_pods(THREE[:1], policy()) == "1, of 1 at most"
+    words = refused(lambda: guard.check_pods(THREE[:2], policy()))
+    assert words.startswith("pods: 2 would go, the policy allows 1.")
+    guard.check_pods(THREE[:2], policy(max_pods=2))
+
+
+@pytest.mark.parametrize("name", ["kube-system", "kube-public", "holdfast", "monitoring", "vault"])
+def test_some_namespaces_are_never_hit_even_when_they_are_listed(name: str) -> None:
+    listed = policy(namespaces=[name, "wallet"], never=["vault*"])
+    assert "is never hit, whatever the policy lists" in refused(
+        lambda: guard.check_namespaces(["wallet", name], listed)
+    )
+    assert "is never hit" in refused(lambda: guard.check_never([name], listed))
+    guard.check_namespaces(["wallet"], listed)
+
+
+PROTECTED = {"holdfast.io/protected": "true"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "nodes", "labels", "thing"),
+    [
+        ([Pod("p1", "wallet", "u", "n", "a", True, PROTECTED)], [], {}, "pod wallet/p1"),
+        ([], [Node("n1", "u", "a", True, False, labels=PROTECTED)], {}, "node n1"),
+        ([Pod("p1", "wallet", "u", "n", "a", True, {"app": "x"})], [], PROTECTED, "deployment wal"),
+    ],
+    ids=["pod", "node", "workload"],
+)
+def test_what_is_protected_is_never_hit(
+    pods: list[Pod], nodes: list[Node], labels: dict[str, str], thing: str
+) -> None:
+    owner = Workload("deployments", "x", "wallet", labels, {"matchLabels": {"app": "x"}})
+    words = refused(lambda: guard.check_protected(pods, nodes, [owner], policy()))
+    assert words.startswith(thing)
+    assert "it is protected: holdfast.io/protected=true" in words
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "hit"),
+    [
+        ("tier=ledger", {"tier": "ledger"}, True),
+        ("tier=ledger", {"tier": "web"}, False),
+        ("tier=ledger,zone", {"tier": "ledger"}, False),
+        ("tier=ledger,zone", {"tier": "ledger", "zone": "a"}, True),
+        ("tier", {"tier": ""}, True),
+        ("tier=", {"tier": "ledger"}, False),
+    ],
+)
+def test_the_policy_protects_by_label(selector: str, labels: dict[str, str], hit: bool) -> None:
+    pods = [Pod("p1", "wallet", "u", "n", "a", True, labels)]
+    ours = policy(protected=[selector])
+    if hit:
+        assert f"protected: {selector}" in refused(
+            lambda: guard.check_protected(pods, [], [], ours)
         )
+    else:
+        guard.check_protected(pods, [], [], ours)
+
+
+def budget(allowed: int | None, selector: dict[str, Any] | None) -> Budget:
+    return Budget("wallet-api", "wallet", selector, allowed)
+
+
+def test_a_kill_that_a_disruption_budget_would_not_allow() -> None:
+    """Deleting a pod does not ask the budget; so it is asked here."""
+    everything: dict[str, Any] = {}
+    guard.check_disruption(THREE[:1], [budget(1, everything)])
+    words = refused(lambda: guard.check_disruption(THREE[:1], [budget(0, everything)]))
+    assert words.startswith("disruption budget wallet/wallet-api: 1 of its pods would go, 0 may.")
+    assert "not known" in refused(lambda: guard.check_disruption(THREE[:1], [budget(None, {})]))
+
+
+@pytest.mark.parametrize(
+    ("selector", "covers"),
+    [
+        (None, False),
+        ({}, True),
+        ({"matchLabels": {"app": "a"}}, True),
+        ({"matchLabels": {"app": "b"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["a"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+        ({"matchExpressions": [{"key": "no", "operator": "NotIn", "values": ["a"]}]}, True),
+    ],
+)
+def test_a_budget_covers_the_pods_that_its_selector_matches(
+    selector: dict[str, Any] | None, covers: bool
+) -> None:
+    mine = Pod("p1", "wallet", "u", "n", "a", True, {"app": "a"})
+    assert budget(0, selector).covers(mine) is covers
+    elsewhere = Pod("p1", "other", "u", "n", "a", True, {"app": "a"})
+    assert not budget(0, selector).covers(elsewhere)
+
+
+def test_a_lost_zone_tells_what_it_takes_of_the_budgets_and_is_not_refused_for_it() -> None:
+    """A real loss does not ask, either; replicas and zones have limits of their own."""
+    words = guard.disruption_of_a_zone(THREE[:2], [budget(1, {})])
+    assert words == "wallet/wallet-api: 2 go, 1 may"
 
 
 def test_a_zone_that_does_not_exist() -> None:
@@ -134,6 +241,12 @@ def test_a_second_zone_at_a_time(other: Node) -> None:
     guard.check_zone("b", [*nodes, node("n4", "c")], policy())
 
 
+def test_a_zone_that_holds_more_than_half_of_the_nodes() -> None:
+    nodes = [node("n1", "a"), node("n2", "b"), node("n3", "b")]
+    words = refused(lambda: guard.check_zone("b", nodes, policy()))
+    assert "2 of 3 nodes would go, half of anything is the most" in words
+
+
 def test_a_policy_without_zones() -> None:
     assert "allows 0" in refused(lambda: guard.check_zone("b", ZONES, policy(max_zones=0)))
 
@@ -150,30 +263,31 @@ def test_a_taint_needs_its_own_line() -> None:
     assert "policy.allow_taint" in refused(lambda: guard.check_taint(policy()))
 
 
-def test_a_proxy_that_the_policy_does_not_allow(make_here: Callable[..., Context]) -> None:
-    """Without a list those that the breakers name are allowed."""
+def test_a_proxy_that_the_policy_does_not_list() -> None:
+    """Without a list none is allowed."""
     proxies = {"pix-primary": proxy("pix-primary"), "ted": proxy("ted")}
-    here, listed = make_here().environment, make_here(proxies=["ted"]).environment
-    guard.check_proxy("pix-primary", proxies, here, "url")
-    guard.check_proxy("ted", proxies, listed, "url")
-    words = refused(lambda: guard.check_proxy("ted", proxies, here, "url"))
-    assert "the policy allows pix-primary" in words
-    words = refused(lambda: guard.check_proxy("pix-primary", proxies, listed, "url"))
+    guard.check_proxy("ted", proxies, policy(proxies=["ted"]), "url")
+    words = refused(
+        lambda: guard.check_proxy("pix-primary", proxies, policy(proxies=["ted"]), "url")
+    )
     assert "the policy allows ted" in words
+    words = refused(lambda: guard.check_proxy("ted", proxies, policy(), "url"))
+    assert "the policy allows none" in words
 
 
-def test_a_proxy_that_is_not_as_it_should_be(make_here: Callable[..., Context]) -> None:
-    here = make_here().environment
-    cases = {
-        "it does not exist": {"ted": proxy("ted")},
-        "it is disabled": {"pix-primary": proxy("pix-primary", enabled=False)},
-        "toxics are there already: holdfast-9-slow": {
-            "pix-primary": proxy("pix-primary", "holdfast-9-slow")
-        },
-    }
-    for words, proxies in cases.items():
-        found = refused(lambda it=proxies: guard.check_proxy("pix-primary", it, here, "url"))  # type: ignore[misc]
-        assert words in found
+@pytest.mark.parametrize(
+    ("words", "there"),
+    [
+        ("it does not exist", proxy("ted")),
+        ("it is disabled", proxy("pix-primary", enabled=False)),
+        ("toxics are there already: holdfast-9-slow", proxy("pix-primary", "holdfast-9-slow")),
+    ],
+)
+def test_a_proxy_that_is_not_as_it_should_be(words: str, there: Proxy) -> None:
+    ours = policy(proxies=["pix-primary"])
+    assert words in refused(
+        lambda: guard.check_proxy("pix-primary", {there.name: there}, ours, "url")
+    )
 
 
 def test_the_victims_of_a_zone_are_all_that_run_there() -> None:

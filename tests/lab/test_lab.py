@@ -226,7 +226,7 @@ def address(text: str) -> str:
 def test_its_environment_file_is_one_that_holdfast_accepts(lab: dict[str, Any]) -> None:
     environment = checked(Environment, lab, "environment.yaml")
     assert environment.policy.namespaces == ["wallet"]
-    assert environment.policy.allow_outage is False
+    assert environment.kind == "laboratory"
     assert len(environment.customers.values["accounts"]) == 200
 
 
