@@ -36,7 +36,6 @@ RIGHTS = {
             "get nodes",
             "list nodes",
             "patch nodes",
-            "list pods",
             "create selfsubjectaccessreviews.authorization.k8s.io",
         },
         "default": {"create events"},
