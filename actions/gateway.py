@@ -1,14 +1,15 @@
 """Break the way to a gateway, in Toxiproxy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from holdfast import context, guard, heal
+from holdfast import context, guard, heal, lock, supervision
 from holdfast.clock import now_ns
 from holdfast.cluster import Cluster
 from holdfast.context import Context
 from holdfast.documents import Environment
-from holdfast.errors import HoldfastError, InvalidInput, Refused
+from holdfast.errors import InvalidInput, Refused
+from holdfast.model import Heal
 from holdfast.toxiproxy import Toxic, Toxiproxy
 
 __all__ = ["cut", "reset", "slow", "throttle"]
@@ -71,22 +72,16 @@ def cut(proxy: str, configuration: dict[str, Any] | None = None) -> dict[str, An
     here = context.of(configuration)
     asked = {"proxy": proxy}
     instances, found = _aim(here.environment, asked, guard.Answers())
-    marker = Toxic(heal.marker(here.run), "latency", {"latency": 0, "jitter": 0}, toxicity=0.0)
-    for one in instances:
-        heal.intend(
-            here.run, "enable_proxy", {"url": one.url, "proxy": proxy, "marker": marker.name}
-        )
-    began = now_ns()
-    try:
-        for one in instances:
-            one.add_toxic(proxy, marker)
-            one.set_enabled(proxy, False)
-    except HoldfastError:
-        heal.undo_all(here.run, here.environment)  # everywhere or nowhere
-        raise
-    return _record(
-        here, ("gateway.cut", began), [{**one, "toxic": marker.name} for one in found], asked
-    )
+    name = heal.toxic_name(here.run, "cut")
+    marker = Toxic(name, "latency", {"latency": 0, "jitter": 0}, toxicity=0.0)
+    heals = [heal.intend(here.run, "enable_proxy", {**was, "marker": name}) for was in _was(found)]
+
+    def close(one: Toxiproxy) -> None:
+        one.add_toxic(proxy, marker)
+        one.set_enabled(proxy, False)
+
+    began = _inject(here, heals, instances, close)
+    return _record(here, ("gateway.cut", began), [{**one, "toxic": name} for one in found], asked)
 
 
 def targets(
@@ -134,19 +129,41 @@ def _poison(
 ) -> dict[str, Any]:
     """Add one toxic on every instance; `kind` is our word for it and Toxiproxy's."""
     instances, found = _aim(here.environment, asked, guard.Answers())
-    toxic = Toxic(heal.mark(here.run, kind[0]), kind[1], attributes)
-    proxy = asked["proxy"]
-    for one in instances:
-        heal.intend(here.run, "remove_toxic", {"url": one.url, "proxy": proxy, "toxic": toxic.name})
-    began = now_ns()
-    try:
-        for one in instances:
-            one.add_toxic(proxy, toxic)
-    except HoldfastError:
-        heal.undo_all(here.run, here.environment)  # everywhere or nowhere
-        raise
+    toxic = Toxic(heal.toxic_name(here.run, kind[0]), kind[1], attributes)
+    proxy, more = asked["proxy"], {"toxic": toxic.name, "attributes": attributes}
+    heals = [heal.intend(here.run, "remove_toxic", {**was, **more}) for was in _was(found)]
+    began = _inject(here, heals, instances, lambda one: one.add_toxic(proxy, toxic))
     hit = [{**one, "toxic": toxic.name} for one in found]
     return _record(here, (f"gateway.{kind[0]}", began), hit, asked)
+
+
+def _was(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an undo has to know of each instance's proxy."""
+    return [
+        {"url": one["toxiproxy"], **{key: one[key] for key in ("proxy", "listen", "upstream")}}
+        for one in found
+    ]
+
+
+def _inject(
+    here: Context,
+    heals: list[Heal],
+    instances: list[Toxiproxy],
+    change: Callable[[Toxiproxy], None],
+) -> int:
+    """Change every instance, or none; answers with the instant that the first call began, in ns.
+
+    Toxiproxy cannot compare fencing tokens: the lock is renewed within a call's length before it.
+    """
+    supervision.ensure(here.run, here.environment)
+    with heal.injecting(here.run, here.environment, heals):
+        lock.check(here.run, here.environment)
+        began = now_ns()
+        for number, one in enumerate(instances):
+            if number:
+                lock.check(here.run, here.environment)
+            change(one)
+    return began
 
 
 def _record(

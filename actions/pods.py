@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from holdfast import context, guard, heal
+from holdfast import context, guard, heal, lock, supervision
 from holdfast.clock import now_ns
 from holdfast.cluster import Cluster, Pod
 from holdfast.documents import Environment
@@ -55,7 +55,10 @@ def kill(  # noqa: PLR0913  # an experiment names each argument
     cluster = heal.open_systems(here.environment).cluster
     victims = _victims(cluster, here.environment, aim, guard.Answers())
     named = [_named(pod) for pod in victims]
-    heal.intend(here.run, "none", {"kind": "pods.kill", "targets": named})
+    supervision.ensure(here.run, here.environment)
+    shows = f"as many ready replicas again as before: {aim.selector} in {aim.namespace}"
+    heal.intend(here.run, "none", {"kind": "pods.kill", "targets": named, "recovery": shows})
+    lock.check(here.run, here.environment)
     began = now_ns()
     cluster.delete_pods(victims, grace_seconds)
     fault = {

@@ -1,17 +1,18 @@
 """Drop a zone."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from holdfast import context, guard, heal
+from holdfast import context, guard, heal, lock, supervision
 from holdfast.clock import now_ns
 from holdfast.cluster import Cluster, Node, Pod
 from holdfast.context import Context
 from holdfast.documents import Environment
-from holdfast.errors import HoldfastError, InvalidInput
+from holdfast.errors import InvalidInput
+from holdfast.heal.found import TAINT
+from holdfast.model import Heal
 
 __all__ = ["drop"]
-
-TAINT = "holdfast.io/dropped"
 
 
 def drop(
@@ -39,14 +40,11 @@ def drop(
         "grace_seconds": grace_seconds,
     }
     nodes, _ = _aim(cluster, here.environment, asked, guard.Answers())
-    for node in nodes:
-        _intend(here, node, taint=taint)
-    began = now_ns()
-    try:
+    supervision.ensure(here.run, here.environment)
+    heals = [one for node in nodes for one in _intend(here, node, taint=taint)]
+    with heal.injecting(here.run, here.environment, heals):  # the whole zone or none of it
+        began = now_ns()
         victims = _darken(here, cluster, nodes, asked)
-    except HoldfastError:
-        heal.undo_all(here.run, here.environment)  # the whole zone or none of it
-        raise
     fault = {
         "kind": "zones.drop",
         "began_ns": began,
@@ -125,24 +123,28 @@ def _within(cluster: Cluster, asked: dict[str, Any]) -> list[Pod]:
     return [pod for name in asked["namespaces"] for pod in cluster.pods(name)]
 
 
-def _intend(here: Context, node: Node, *, taint: bool) -> None:
+def _intend(here: Context, node: Node, *, taint: bool) -> Iterator[Heal]:
     run = here.run.id
-    heal.intend(here.run, "uncordon", {"node": node.name, "uid": node.uid, "run": run})
+    yield heal.intend(here.run, "uncordon", {"node": node.name, "uid": node.uid, "run": run})
     if taint:
-        heal.intend(here.run, "untaint", {"node": node.name, "key": TAINT, "run": run})
+        yield heal.intend(here.run, "untaint", {"node": node.name, "key": TAINT, "run": run})
 
 
 def _darken(here: Context, cluster: Cluster, nodes: list[Node], asked: dict[str, Any]) -> list[Pod]:
     """Cordon, taint if asked to, delete; answer with every pod that goes."""
     undo = "uncordon, untaint" if asked["taint"] else "uncordon"
     for node in nodes:
-        cluster.cordon(node, heal.marks(here.run, undo))
+        held = lock.check(here.run, here.environment)
+        cluster.cordon(node, heal.marks(here.run, undo, held.token))
     # nothing new can come onto the nodes now
     victims = _on(cluster, here.environment, asked, guard.Answers())
     mine = [pod for pod in victims if pod.namespace in asked["namespaces"]]
-    heal.intend(here.run, "none", {"kind": "zones.drop", "targets": [_pod(one) for one in victims]})
+    named, shows = [_pod(one) for one in victims], "customers are served without the zone"
+    heal.intend(here.run, "none", {"kind": "zones.drop", "targets": named, "recovery": shows})
     for node in nodes if asked["taint"] else []:
+        lock.check(here.run, here.environment)
         cluster.taint(node, TAINT, here.run.id)
+    lock.check(here.run, here.environment)
     cluster.delete_pods(mine, asked["grace_seconds"])
     return victims
 

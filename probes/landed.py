@@ -65,7 +65,8 @@ def _in_place(one: Heal, systems: heal.Systems) -> bool:
             return False
         if one.operation == "enable_proxy":
             return not proxy.enabled
-        return arguments["toxic"] in proxy.toxics
+        toxic, asked = proxy.toxics.get(arguments["toxic"]), arguments.get("attributes")
+        return toxic is not None and asked in (None, dict(toxic.attributes))
     nodes = systems.cluster.nodes()
     node = next((node for node in nodes if node.name == arguments.get("node")), None)
     if one.operation == "uncordon":

@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from holdfast import lock
 from holdfast.clock import until
 from holdfast.context import KEY, Context
 from holdfast.documents import Environment, recorded
@@ -127,12 +128,13 @@ def toxiproxy(start_toxiproxy: Callable[[], RealToxiproxy]) -> RealToxiproxy:
 
 
 @pytest.fixture
-def make_here(tmp_path: Path) -> Callable[..., Context]:
-    """Make a run and its environment; `policy` and the places of systems can be given."""
+def make_here(tmp_path: Path, kubernetes: FakeKubernetes) -> Callable[..., Context]:
+    """Make a run that has the lock; `policy` and the places of systems can be given."""
 
     def make(
-        kubeconfig: Path | str = "none", toxiproxies: list[str] | None = None, **policy: Any
+        kubeconfig: Path | str = "", toxiproxies: list[str] | None = None, **policy: Any
     ) -> Context:
+        kubeconfig = kubeconfig or kubernetes.kubeconfig(tmp_path)
         document = {
             "name": "unit",
             "kind": "laboratory",
@@ -147,6 +149,9 @@ def make_here(tmp_path: Path) -> Callable[..., Context]:
         environment = recorded(Environment, document, "environment")
         run = Run.create(tmp_path / "runs", "unit")
         run.write_json("plan.json", {"environment": environment.model_dump(mode="json")})
+        if str(kubeconfig) != "none":
+            kubernetes.leases.clear()
+            lock.acquire(run, environment)
         return Context(run, environment)
 
     return make

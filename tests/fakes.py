@@ -61,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             self.wfile.write(content)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815  # http.server calls these
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815  # http.server calls these
 
 
 @contextlib.contextmanager
@@ -99,6 +99,7 @@ class FakeKubernetes:
         self.nodes: dict[str, Json] = {}
         self.pods: dict[tuple[str, str], Json] = {}
         self.listed: dict[str, list[Json]] = {}  # other kinds, such as `deployments`
+        self.leases: dict[str, Json] = {}
         self.forbidden: set[str] = set()
         self.deaf: set[str] = set()
         self.before: Callable[[str, str], None] = lambda _method, _path: None
@@ -181,6 +182,8 @@ class FakeKubernetes:
                 wanted = body["spec"]["resourceAttributes"]
                 right = f"{wanted['verb']} {wanted['resource']}"
                 return 201, {"status": {"allowed": right not in self.forbidden}}
+            if "leases" in parts:
+                return self._lease(method, parts[parts.index("leases") + 1 :], body)
             selector = parse_qs(url.query).get("labelSelector", [""])[0]
             return self._resource(method, parts[2 if parts[0] == "api" else 3 :], body, selector)
 
@@ -197,6 +200,29 @@ class FakeKubernetes:
         if kind == "nodes":
             return self._one(method, self.nodes, name[0], body)
         return self._one(method, self.pods, (namespace or "", name[0]), body)
+
+    def _lease(self, method: str, name: list[str], body: Any) -> Answer:
+        """Leases: created once, replaced only as they were read."""
+        verb = {"POST": "create", "PUT": "update"}.get(method, "get")
+        if f"{verb} leases" in self.forbidden:
+            return _failed(403, f"leases is forbidden: cannot {verb} resource")
+        key = name[0] if name else body["metadata"]["name"]
+        known = self.leases.get(key)
+        if method == "GET":
+            return (200, copy.deepcopy(known)) if known else _failed(404, f"{key} not found")
+        if method == "POST" and known:
+            return _failed(409, f"{key} already exists")
+        if method == "PUT":
+            if known is None:
+                return _failed(404, f"{key} not found")
+            given = body["metadata"]["uid"], body["metadata"]["resourceVersion"]
+            if given != (known["metadata"]["uid"], known["metadata"]["resourceVersion"]):
+                return _failed(409, "the object has been modified")
+        self._version += 1
+        uid = known["metadata"]["uid"] if known else f"uid-{key}-{self._version}"
+        metadata = {**body["metadata"], "uid": uid, "resourceVersion": str(self._version)}
+        self.leases[key] = {**copy.deepcopy(body), "metadata": metadata}
+        return 200, copy.deepcopy(self.leases[key])
 
     def _listed(self, kind: str, namespace: str | None, selector: str) -> list[Json]:
         if kind == "nodes":

@@ -319,7 +319,7 @@ def test_a_slow_gateway_is_slow_until_it_is_undone(
     (target,) = fault["targets"]
     assert target["proxy"] == "pix-primary"
     assert target["toxiproxy"] == toxiproxy.url
-    assert target["toxic"] == f"holdfast-{here.run.id}-slow"
+    assert target["toxic"].startswith(f"holdfast-{here.run.id}-slow-until-2")
     assert undo.everything(configured(here)) == ["remove_toxic"]
     assert echo() < 0.4
 
@@ -495,7 +495,8 @@ def test_an_undo_that_fails_is_raised_and_names_the_next_step(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
 ) -> None:
     here = make_here(toxiproxies=[toxiproxy.url])
-    gateway.slow("pix-primary", 100, configuration=configured(here))
-    toxiproxy.call("DELETE", "/proxies/pix-primary")
+    name = gateway.slow("pix-primary", 100, configuration=configured(here))["targets"][0]["toxic"]
+    edit = {"attributes": {"latency": 7}}
+    toxiproxy.call("POST", f"/proxies/pix-primary/toxics/{name}", edit)
     with pytest.raises(FaultRemains, match=f"holdfast undo {here.run.folder}"):
         undo.everything(configured(here))

@@ -243,7 +243,7 @@ def test_doctor_says_that_all_is_well(here: Here) -> None:
     ended = holdfast("doctor", "-e", here.environment)
     assert ended.code == 0
     lines = ended.stdout.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.startswith("ok ") for line in lines)
     assert "ok    prometheus: 3.5.0" in lines
 
@@ -341,7 +341,7 @@ def test_what_judging_leaves(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage", "words"),
     [
-        ("events.jsonl", lambda one: one.replace(b"gateway.slow", b"gateway.cut "), "line 5: the"),
+        ("events.jsonl", lambda one: one.replace(b"gateway.slow", b"gateway.cut "), "line 4: its"),
         ("events.jsonl", lambda one: b"garbage\n" + one, "events.jsonl line 1: it is not a JSON"),
         ("events.jsonl", lambda one: b"", "events.jsonl: it holds no anchor"),
         ("plan.json", lambda one: b"{", "plan.json: not JSON"),

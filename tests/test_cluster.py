@@ -8,8 +8,9 @@ import pytest
 
 from holdfast import cluster as module
 from holdfast.clock import SECOND, now_ns
-from holdfast.cluster import EXPIRES, RUN, UNDO, Cluster, Node
+from holdfast.cluster import Cluster, Node
 from holdfast.errors import FaultNotApplied, FaultRemains, InvalidInput, Refused, Unreachable
+from holdfast.marks import EXPIRES, RUN, UNDO
 from tests.fakes import Broken, FakeKubernetes, absent, kubeconfig
 
 MARKS = {RUN: "run1", UNDO: "uncordon", EXPIRES: "2026-01-02T03:04:05Z"}
@@ -169,7 +170,7 @@ def test_a_change_that_does_not_read_back_is_an_error(
         cluster.cordon(before, MARKS)
         cluster.taint(before, "holdfast.io/dropped", "run1")
     kubernetes.deaf.add("PATCH")
-    calls: dict[str, Callable[[], None]] = {
+    calls: dict[str, Callable[[], object]] = {
         "cordon": lambda: cluster.cordon(before, MARKS),
         "uncordon": lambda: cluster.uncordon("node-b", before.uid, "run1"),
         "taint": lambda: cluster.taint(before, "holdfast.io/dropped", "run1"),

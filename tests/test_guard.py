@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from holdfast import guard
-from holdfast.cluster import RUN, Budget, Node, Pod, Workload
+from holdfast.cluster import Budget, Node, Pod, Workload
 from holdfast.context import Context
 from holdfast.documents import Policy
 from holdfast.errors import Refused
+from holdfast.marks import RUN
 from holdfast.toxiproxy import Proxy, Toxic
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from holdfast import heal
-from holdfast.cluster import RUN, Cluster
+from holdfast.cluster import Cluster
 from holdfast.context import Context
 from holdfast.errors import InvalidInput
+from holdfast.marks import RUN
 from holdfast.model import Heal
 from holdfast.store import Run
 from holdfast.toxiproxy import Toxic, Toxiproxy
@@ -25,14 +26,14 @@ PROXY = "pix-primary"
 
 def slow(here: Context, url: str) -> Toxic:
     """Write down the undo of a toxic; the toxic itself is for the test to add."""
-    toxic = Toxic(heal.mark(here.run, "slow"), "latency", {"latency": 500, "jitter": 0})
+    toxic = Toxic(heal.toxic_name(here.run, "slow"), "latency", {"latency": 500, "jitter": 0})
     heal.intend(here.run, "remove_toxic", {"url": url, "proxy": PROXY, "toxic": toxic.name})
     return toxic
 
 
 def cut(here: Context, url: str) -> Toxic:
     """Write down the undo of a cut."""
-    name = heal.marker(here.run)
+    name = heal.toxic_name(here.run, "cut")
     heal.intend(here.run, "enable_proxy", {"url": url, "proxy": PROXY, "marker": name})
     return Toxic(name, "latency", {"latency": 0, "jitter": 0}, toxicity=0.0)
 
@@ -61,11 +62,13 @@ def test_the_undo_is_on_disk_before_the_harm(make_here: Callable[..., Context]) 
 
 def test_marks_name_the_run_its_undo_and_its_end(make_here: Callable[..., Context]) -> None:
     run = make_here().run
-    marks = heal.marks(run, "uncordon")
+    marks = heal.marks(run, "uncordon", "lease-1/7")
     assert marks["holdfast.io/run"] == run.id
     assert marks["holdfast.io/undo"] == "uncordon"
     assert marks["holdfast.io/expires-at"].endswith("Z")
-    assert heal.marker(run).startswith(f"holdfast-{run.id}-cut-until-2")
+    assert marks["holdfast.io/token"] == "lease-1/7"
+    assert "@" in marks["holdfast.io/owner"]
+    assert heal.toxic_name(run, "cut").startswith(f"holdfast-{run.id}-cut-until-2")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_undone_and_undone_again(
     assert heal.undo_all(here.run, here.environment) == []
     assert toxiproxy.toxics(PROXY) == []
     assert heal.undo_all(here.run, here.environment) == []
-    assert states(here.run) == ["intent", "done"]
+    assert states(here.run) == ["intent", "undoing", "undone"]
     assert events(here.run) == ["undo_began", "undo_verified"]
 
 
@@ -114,7 +117,7 @@ def test_a_toxic_that_was_never_added(
     here = make_here(toxiproxies=[toxiproxy.url])
     slow(here, toxiproxy.url)
     assert heal.undo_all(here.run, here.environment) == []
-    assert states(here.run) == ["intent", "done"]
+    assert states(here.run) == ["intent", "undoing", "undone"]
 
 
 CRASH = """
@@ -126,7 +129,7 @@ from holdfast.toxiproxy import Toxic, Toxiproxy
 
 folder, url, when = sys.argv[1:]
 run = Run(Path(folder))
-toxic = Toxic(heal.mark(run, "slow"), "latency", {"latency": 500, "jitter": 0})
+toxic = Toxic(heal.toxic_name(run, "slow"), "latency", {"latency": 500, "jitter": 0})
 heal.intend(run, "remove_toxic", {"url": url, "proxy": "pix-primary", "toxic": toxic.name})
 if when == "after the act":
     Toxiproxy(url).add_toxic("pix-primary", toxic)
@@ -144,7 +147,7 @@ def test_a_killed_run_is_undone_by_another_process(
     assert len(toxiproxy.toxics(PROXY)) == (when == "after the act")
     assert heal.undo_all(here.run, here.environment) == []
     assert toxiproxy.toxics(PROXY) == []
-    assert states(here.run) == ["intent", "done"]
+    assert states(here.run) == ["intent", "undoing", "undone"]
 
 
 @pytest.mark.parametrize("came", ["intent", "marker", "disabled", "enabled by somebody"])
@@ -173,7 +176,7 @@ def test_a_proxy_that_somebody_else_disabled_stays_disabled(
     (failure,) = heal.undo_all(here.run, here.environment)
     assert "this run's mark is not there" in str(failure)
     assert not toxiproxy.enabled(PROXY)
-    assert states(here.run) == ["intent"]
+    assert states(here.run) == ["intent", "undoing", "conflict"]
 
 
 def test_a_proxy_that_is_gone_is_no_success(
@@ -212,8 +215,8 @@ def test_newest_first_and_on_after_a_failure(
     assert "its mark names nobody" in str(failure)
     assert toxiproxy.toxics(PROXY) == []
     assert [one.arguments["node"] for one in heal.pending(here.run)] == ["node-b"]
-    done = [one for one in here.run.records("heals.jsonl") if one["state"] == "done"]
-    assert [one["operation"] for one in done] == ["uncordon", "remove_toxic"]
+    done = [one for one in here.run.records("heals.jsonl") if one["state"] == "undone"]
+    assert {one["operation"] for one in done} == {"uncordon", "remove_toxic"}
     failed = here.run.records("events.jsonl")[-1]
     assert failed["event"] == "undo_failed"
     assert failed["heals"] == [failure.heal.id]
@@ -226,7 +229,7 @@ def test_a_cordon_and_a_taint_are_undone(
     here, cluster = wallet(), Cluster(str(kubernetes.kubeconfig(tmp_path)))
     node = cluster.nodes()[1]
     cordoned(here, kubernetes)
-    cluster.cordon(node, heal.marks(here.run, "uncordon"))
+    cluster.cordon(node, heal.marks(here.run, "uncordon", "lease-1/7"))
     heal.intend(here.run, "untaint", {"node": node.name, "key": "k", "run": here.run.id})
     cluster.taint(node, "k", here.run.id)
     assert heal.undo_all(here.run, here.environment) == []

@@ -13,11 +13,32 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "holdfast"
 FOLDERS = ("actions", "experiments", "probes", "reports")
 ROWS = {
-    0: {"model", "samples", "verdict", "errors", "clock", "signals", "redact", "files", "arrivals"},
+    0: {
+        "model",
+        "samples",
+        "verdict",
+        "errors",
+        "clock",
+        "marks",
+        "signals",
+        "redact",
+        "files",
+        "arrivals",
+    },
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents"},
-    2: {"measure", "heal", "guard", "customers", "context", "experiment", "rights"},
+    2: {
+        "measure",
+        "heal",
+        "guard",
+        "lock",
+        "supervision",
+        "customers",
+        "context",
+        "experiment",
+        "rights",
+    },
     3: {"actions", "probes", "load"},
-    4: {"plan", "run", "budget", "collect", "judge", "reports"},
+    4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},
     5: {"pipeline"},
     6: {"cli"},
 }
@@ -29,6 +50,7 @@ MAY_USE_NEIGHBOUR = {
     ("errors", "verdict"),
     ("errors", "redact"),
     ("run", "plan"),
+    ("supervision", "lock"),
 }
 BUILT_OF_ROW_1 = {("cluster", "store"), ("store", "documents")}
 

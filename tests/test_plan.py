@@ -39,7 +39,7 @@ def test_a_plan_names_its_targets_and_every_system(here: Here) -> None:
     ]
     assert made.systems["kubernetes"] == "v1.36.3"
     assert made.systems["prometheus"] == "3.5.0"
-    assert set(made.systems.values()) == {"v1.36.3", "3.5.0", "2.12.0", "answers"}
+    assert set(made.systems.values()) == {"v1.36.3", "3.5.0", "2.12.0", "answers", "nobody has it"}
     assert made.hold_s() == (65.0, 90.0)
     assert made.expected_s() == 55 + 65 + 55
 
@@ -346,6 +346,8 @@ def test_systems_that_never_answer(here: Here) -> None:
         began = now_ns()
         for servers, answer in asked:
             errors = [str(one) for one in answer.result().values() if isinstance(one, Unreachable)]
-            assert len(errors) == len(SYSTEMS) + 1  # the rights are asked of Kubernetes, too
+            assert (
+                len(errors) == len(SYSTEMS) + 2
+            )  # Kubernetes is also asked for the rights and for the lock
             assert all(any(server.url in one for one in errors) for server in servers.values())
         assert now_ns() - began < 9 * SECOND

@@ -166,7 +166,8 @@ def readbacks(here: Context) -> list[dict[str, Any]]:
 def poisoned(make_here: Callable[..., Context], url: str) -> Context:
     here = make_here(toxiproxies=[url])
     arguments = {"url": url, "proxy": "pix-primary", "toxic": "holdfast-x-slow"}
-    heal.intend(here.run, "remove_toxic", arguments)
+    attributes = {"latency": 8000, "jitter": 0}
+    heal.intend(here.run, "remove_toxic", {**arguments, "attributes": attributes})
     fault(here, -1)
     return here
 
@@ -176,10 +177,11 @@ def poisoned(make_here: Callable[..., Context], url: str) -> Context:
     [
         ({"pix-primary": {**PROXY, "toxics": [TOXIC]}}, True),
         ({"pix-primary": {**PROXY, "toxics": [{**TOXIC, "name": "another"}]}}, False),
+        ({"pix-primary": {**PROXY, "toxics": [{**TOXIC, "attributes": {"latency": 0}}]}}, False),
         ({"pix-primary": PROXY}, False),
         ({}, False),
     ],
-    ids=["there", "another", "gone", "no proxy"],
+    ids=["there", "another", "weakened", "gone", "no proxy"],
 )
 def test_a_toxic_is_read_back(
     make_here: Callable[..., Context],
@@ -269,9 +271,13 @@ def test_replicas_that_are_ready(
 
 
 def test_replicas_that_nobody_can_see(make_here: Callable[..., Context], tmp_path: Path) -> None:
+    here = make_here(kubeconfig="none")
     gone = FakeKubernetes()
     gone.url = absent(HOST)
-    here = make_here(kubeconfig=gone.kubeconfig(tmp_path))
+    path = str(gone.kubeconfig(tmp_path))
+    there = here.environment.kubernetes.model_copy(update={"kubeconfig": path})
+    document = here.environment.model_copy(update={"kubernetes": there})
+    here.run.write_json("plan.json", {"environment": document.model_dump(mode="json")})
     with pytest.raises(Unreachable, match=gone.url):
         restart.replicas_ready(1, configuration=configured(here))
 

@@ -1,6 +1,8 @@
 """The run folder: what is appended is kept, what was changed is noticed, nothing is half there."""
 
+import errno
 import hashlib
+import io
 import json
 import os
 import stat
@@ -12,7 +14,8 @@ import pytest
 
 from holdfast.errors import InvalidInput
 from holdfast.model import Sample
-from holdfast.store import SAMPLES, Run, parse_sample, slug, write_whole
+from holdfast.store import RESERVE, SAMPLES, Run, parse_sample, slug, write_whole
+from holdfast.store.chain import Disk
 
 EVENTS = "events.jsonl"
 HEADER = "journey,scheduled_ns,sent_ns,done_ns,outcome,code,id,account,amount_cents\n"
@@ -106,8 +109,9 @@ def test_what_was_never_written_is_empty(run: Run) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ('"name": "before"', '"name": "after"', "line 3"),
-        ('"event": "anchor"', '"event": "abort"', "line 2"),
+        ('"name": "before"', '"name": "after"', "line 2"),
+        ('"event": "anchor"', '"event": "abort"', "line 1"),
+        ('"event": "x"', '"event": "y"', "line 3"),
     ],
 )
 def test_a_record_that_was_changed_is_noticed(run: Run, old: str, new: str, place: str) -> None:
@@ -115,10 +119,54 @@ def test_a_record_that_was_changed_is_noticed(run: Run, old: str, new: str, plac
         run.append(EVENTS, record)
     path = run.path(EVENTS)
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(
-        InvalidInput, match=rf"events\.jsonl {place}: the chain of hashes is broken"
-    ):
+    with pytest.raises(InvalidInput, match=rf"events\.jsonl {place}: its checksum is wrong"):
         run.records(EVENTS)
+    assert len(run.sound(EVENTS)[0]) == int(place[-1]) - 1, "what came before it is still good"
+
+
+class FullDisk(Disk):
+    """Has room for so many more lines; giving up the reserve makes room for all of them."""
+
+    def __init__(self, folder: Path, room: int, code: int = errno.ENOSPC) -> None:
+        self.folder, self.room, self.code = folder, room, code
+
+    def write(self, file: io.FileIO, line: bytes) -> None:
+        if self.room <= 0 and (self.folder / RESERVE).exists():
+            file.write(line[:7])  # a part of it, as a disk does
+            raise OSError(self.code, os.strerror(self.code))
+        self.room -= 1
+        super().write(file, line)
+
+
+def test_on_a_full_disk_the_undo_is_still_written_down(run: Run) -> None:
+    """The reserve is there for it; what is only of interest later does not get it."""
+    run.reserve()
+    assert run.path(RESERVE).stat().st_blocks * 512 >= 1 << 20
+    full = Run(run.folder, FullDisk(run.folder, room=1))
+    full.append("heals.jsonl", {"state": "intent"})
+    with pytest.raises(OSError, match="No space left"):
+        full.append("samples/pods.jsonl", {"pods": []})
+    assert run.path(RESERVE).exists()
+    full.append("heals.jsonl", {"state": "undone"})
+    assert not run.path(RESERVE).exists()
+    assert [one["state"] for one in run.records("heals.jsonl")] == ["intent", "undone"]
+
+
+def test_a_disk_that_fails_leaves_no_part_of_a_line(run: Run) -> None:
+    run.reserve()
+    failing = Run(run.folder, FullDisk(run.folder, room=1, code=errno.EIO))
+    failing.append("heals.jsonl", {"state": "intent"})
+    with pytest.raises(OSError, match="Input/output"):
+        failing.append("heals.jsonl", {"state": "undone"})
+    assert [one["state"] for one in run.records("heals.jsonl")] == ["intent"]
+    assert run.path("heals.jsonl").read_bytes().endswith(b"}\n")
+
+
+def test_a_log_of_the_first_format_is_read(run: Run) -> None:
+    """Its lines had no checksum of their own."""
+    line = b'{"seq": 1, "event": "anchor", "previous": "' + b"0" * 64 + b'"}\n'
+    run.path(EVENTS).write_bytes(line)
+    assert run.records(EVENTS)[0]["event"] == "anchor"
 
 
 def test_a_record_that_was_taken_out_is_noticed(run: Run) -> None:

@@ -7,6 +7,7 @@ HoldfastError
 │   └── Silent          it was asked and did not answer in time, or is not there     exit 6
 ├── FaultNotApplied     the fault could not be made, or does not read back           exit 4
 ├── FaultRemains        an undo could not be made, or does not read back             exit 5
+│   └── Conflict        somebody else has changed the target since: left alone       exit 5
 └── Aborted             a person or a signal ended the run                           exit 4
 
 Each one names the thing, the reason and the next step, and none holds a secret.
@@ -57,6 +58,10 @@ class FaultRemains(HoldfastError):
     """An undo could not be made, or could not be read back: look at the target now."""
 
     exit_code = 5
+
+
+class Conflict(FaultRemains):
+    """Somebody else has changed the target since the fault; what they did was left alone."""
 
 
 class Aborted(HoldfastError):

@@ -1,29 +1,66 @@
 """`holdfast undo`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from holdfast.cli import options
+from holdfast.errors import InvalidInput
 
 
-@click.command(epilog="\b\nExample:\n  holdfast undo runs/slow-gateway/20260102T030405.678901Z")
-@options.run_folder
-def command(run_folder: Path) -> None:
+@click.command(
+    epilog="\b\nExample:\n  holdfast undo runs/slow-gateway/20260102T030405.678901Z\n"
+    "  holdfast undo --all-mine --runs runs"
+)
+@click.argument(
+    "run_folder", metavar="[RUN]", type=click.Path(path_type=Path), required=False, default=None
+)
+@click.option("--all-mine", is_flag=True, help="Every run below --runs that left something.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where --all-mine looks for runs.",
+)
+@click.option("--by-hand", is_flag=True, help="Only print the kubectl and curl lines that do it.")
+def command(run_folder: Path | None, all_mine: bool, runs: Path, by_hand: bool) -> None:
     """Undo whatever RUN has left behind, and read it back.
 
     Works from any process, also after the runner was killed; doing it twice is harmless. Exit code
     0: nothing is left; 5: something may remain, and is named.
     """
+    if (run_folder is None) != all_mine:
+        raise InvalidInput("undo", "it needs a run's folder, or --all-mine", "Name one of them")
+    folders = [run_folder] if run_folder else list(_all(runs))
+    wrong = [folder for folder in folders if not _undone(folder, by_hand=by_hand)]
+    if all_mine:
+        click.echo(f"{len(folders)} runs looked at")
+    if wrong:
+        raise click.exceptions.Exit(5)
+
+
+def _all(runs: Path) -> Iterator[Path]:
+    return (path.parent for path in sorted(runs.glob("*/*/plan.json")))
+
+
+def _undone(folder: Path, *, by_hand: bool) -> bool:
     from holdfast import context, heal
 
-    here = context.of({context.KEY: str(run_folder)})
+    here = context.of({context.KEY: str(folder)})
     pending = heal.pending(here.run)
     for one in pending:
-        click.echo(f"undoing: {one.operation} {dict(one.arguments)}")
-    failures = heal.undo_all(here.run, here.environment)
+        if by_hand:
+            click.echo("\n".join(heal.by_hand(one)))
+        else:
+            click.echo(f"undoing: {one.operation} {dict(one.arguments)}")
+    if by_hand:
+        return True
+    failures = heal.undo_all(here.run, here.environment, by="person")
     for failure in failures:
         click.echo(f"error: {failure}", err=True)
-    if failures:
-        raise click.exceptions.Exit(5)
-    click.echo(f"{len(pending)} undone, nothing is left" if pending else "nothing was left to undo")
+    if not failures:
+        click.echo(
+            f"{len(pending)} undone, nothing is left" if pending else "nothing was left to undo"
+        )
+    return not failures

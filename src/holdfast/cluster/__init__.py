@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from holdfast.cluster import changes
-from holdfast.cluster.changes import EXPIRES, RUN, UNDO
 from holdfast.cluster.client import Client, Json, open_client
 from holdfast.cluster.objects import (
     ZONE,
@@ -24,9 +23,6 @@ from holdfast.cluster.objects import (
 from holdfast.errors import FaultNotApplied, FaultRemains, HoldfastError, Unreachable
 
 __all__ = [
-    "EXPIRES",
-    "RUN",
-    "UNDO",
     "WORKLOADS",
     "ZONE",
     "Budget",
@@ -113,13 +109,15 @@ class Cluster:
         """
         self._settle(node.name, node.uid, lambda now: changes.cordon(now, marks), FaultNotApplied)
 
-    def uncordon(self, name: str, uid: str, run: str) -> None:
+    def uncordon(self, name: str, uid: str, run: str) -> bool:
         """Take back a cordon of that run, and its marks; what others set stays. Read back.
 
+        False when there was nothing of it.
+
         Raises:
-            FaultRemains: it is cordoned, and the cordon does not carry that run's mark.
+            Conflict: it is cordoned, and the cordon does not carry that run's mark.
         """
-        self._settle(name, uid, lambda now: changes.uncordon(now, run), FaultRemains)
+        return self._settle(name, uid, lambda now: changes.uncordon(now, run), FaultRemains)
 
     def taint(self, node: Node, key: str, run: str) -> None:
         """Drive off a node every pod that does not tolerate this taint (NoExecute); read back.
@@ -129,13 +127,15 @@ class Cluster:
         """
         self._settle(node.name, node.uid, lambda now: changes.taint(now, key, run), FaultNotApplied)
 
-    def untaint(self, name: str, key: str, run: str) -> None:
+    def untaint(self, name: str, key: str, run: str) -> bool:
         """Take back a taint of that run; what others set stays. Read back.
 
+        False when there was nothing of it.
+
         Raises:
-            FaultRemains: the taint is there with another value.
+            Conflict: the taint is there with another value.
         """
-        self._settle(name, "", lambda now: changes.untaint(now, key, run), FaultRemains)
+        return self._settle(name, "", lambda now: changes.untaint(now, key, run), FaultRemains)
 
     def may(self, verb: str, resource: str, namespace: str = "", group: str = "") -> bool:
         """Do this kubeconfig's rights allow it? An empty namespace means all of them."""
@@ -171,26 +171,29 @@ class Cluster:
         uid: str,
         change: Callable[[Json], list[Json]],
         otherwise: type[HoldfastError],
-    ) -> None:
+    ) -> bool:
         """Change a node until it reads back as needing no change; each write compares and sets.
 
-        A node that is gone took what we did to it along; a fault cannot be made there.
+        A node that is gone took what we did to it along; a fault cannot be made there. False when
+        it never needed a change.
         """
+        changed = False
         path = f"/api/v1/nodes/{quote(name, safe='')}"
         for _ in range(_TRIES):
             now = self._client.call("GET", path, accept=(404,))
             if now is None or uid not in ("", now["metadata"]["uid"]):
                 if otherwise is FaultRemains:
-                    return
+                    return changed
                 break
             if not (wanted := change(now)):
-                return
+                return changed
             metadata = now["metadata"]
             tests = [
                 {"op": "test", "path": f"/metadata/{key}", "value": metadata[key]}
                 for key in ("uid", "resourceVersion")
             ]
             self._client.call("PATCH", path, body=[*tests, *wanted], accept=(404, 409, 422))
+            changed = True
         raise otherwise(f"node {name}", "it does not read back as asked", "Look at the node")
 
     def _read[T](

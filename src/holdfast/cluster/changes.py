@@ -7,11 +7,8 @@ what carries the run's mark is ever taken away.
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.errors import FaultNotApplied, FaultRemains
-
-RUN = "holdfast.io/run"
-UNDO = "holdfast.io/undo"
-EXPIRES = "holdfast.io/expires-at"
+from holdfast.errors import Conflict, FaultNotApplied
+from holdfast.marks import ON_NODES, RUN
 
 type Json = dict[str, Any]
 
@@ -37,16 +34,16 @@ def uncordon(node: Json, run: str) -> list[Json]:
     """Take back a cordon of that run, and its marks.
 
     Raises:
-        FaultRemains: it is cordoned, and the cordon does not carry that run's mark.
+        Conflict: it is cordoned, and the cordon does not carry that run's mark.
     """
     annotations, cordoned = _annotations(node), bool(node["spec"].get("unschedulable"))
     owner = annotations.get(RUN, "nobody")
     if owner == run:
-        left = {k: v for k, v in annotations.items() if k not in (RUN, UNDO, EXPIRES)}
+        left = {k: v for k, v in annotations.items() if k not in ON_NODES}
         marks = _add("/metadata/annotations", left)
         return [marks, {"op": "remove", "path": "/spec/unschedulable"}] if cordoned else [marks]
     if cordoned:
-        raise FaultRemains(
+        raise Conflict(
             _place(node),
             f"it is cordoned, and its mark names {owner} instead of this run",
             f"Ask who did it, then: kubectl uncordon {node['metadata']['name']}",
@@ -73,12 +70,12 @@ def untaint(node: Json, key: str, run: str) -> list[Json]:
     """Take back a taint of that run.
 
     Raises:
-        FaultRemains: the taint is there with another value.
+        Conflict: the taint is there with another value.
     """
     taints = node["spec"].get("taints") or []
     values = {one.get("value") for one in taints if one["key"] == key}
     if values - {run}:
-        raise FaultRemains(
+        raise Conflict(
             _place(node),
             f"its taint {key} does not carry this run's mark",
             f"Ask who set it, then: kubectl taint nodes {node['metadata']['name']} {key}-",

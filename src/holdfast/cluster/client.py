@@ -20,7 +20,7 @@ _CONNECT_S = 2.0
 _EXPIRED = 401
 _LONGEST = 10_000  # bytes of such an answer that are looked at
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
-_VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 type Json = dict[str, Any]
 

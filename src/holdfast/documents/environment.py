@@ -12,10 +12,14 @@ from holdfast.signals import DEFAULTS, Named
 
 
 class Kubernetes(Strict):
-    """Which cluster, by the uid of its kube-system namespace, and with whose rights."""
+    """Which cluster, by the uid of its kube-system namespace, and with whose rights.
+
+    `namespace` is holdfast's own: its lock lies there, and its reaper.
+    """
 
     kubeconfig: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     cluster_uid: str
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$")] = "holdfast"
 
 
 class Prometheus(Strict):
@@ -101,6 +105,11 @@ class Environment(Strict):
         """Is the burn rate watched: as the policy says, else as the kind of environment demands."""
         strict = {"production": "required", "staging": "on", "laboratory": "off"}
         return self.policy.burn or strict[self.kind]
+
+    @property
+    def reaper(self) -> Literal["required", "off"]:
+        """Has a reaper to be alive: as the policy says, else in production."""
+        return self.policy.reaper or ("required" if self.kind == "production" else "off")
 
     def named(self, signal: str) -> Named:
         """How a signal is named in this environment."""

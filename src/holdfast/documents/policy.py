@@ -78,6 +78,7 @@ class Policy(Strict):
     alerts: Alerts = Alerts()
     budget: Budget | None = None
     burn: Burn | None = None
+    reaper: Literal["required", "off"] | None = None
     max_error_share: Share | None = None
     windows: list[Hours] = []
     freeze: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from holdfast.cluster import RUN, Node, Pod, Workload
+from holdfast.cluster import Node, Pod, Workload
 from holdfast.documents import Policy
 from holdfast.errors import Refused
+from holdfast.marks import RUN
 from holdfast.toxiproxy import Proxy
 
 CAP = 0.5  # the share of anything that may be hit; no policy raises it

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
-from holdfast import guard, rights
+from holdfast import guard, lock, rights
 from holdfast.clock import within
 from holdfast.cluster import Cluster
 from holdfast.documents import Environment
@@ -57,6 +57,9 @@ def questions(environment: Environment) -> dict[str, Callable[[], str]]:
     if (ledger := environment.ledger) is not None:
         asked["ledger"] = lambda: _record(ledger.transfers)
         asked["settlements"] = lambda: _record(ledger.settlements)
+    asked["lock"] = lambda: lock.look(environment)
+    if environment.reaper == "required":
+        asked["reaper"] = lambda: lock.look_for_reaper(environment)
     return asked
 
 

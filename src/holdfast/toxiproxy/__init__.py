@@ -114,6 +114,39 @@ class Toxiproxy:
                 "Look at the proxy",
             )
 
+    def create(self, proxy: Proxy) -> None:
+        """Make a proxy that is not there, and read it back.
+
+        Raises:
+            FaultRemains: it could not be made, and nothing passes.
+        """
+        body = {
+            "name": proxy.name,
+            "listen": proxy.listen,
+            "upstream": proxy.upstream,
+            "enabled": proxy.enabled,
+        }
+        try:
+            self._with_server(lambda: toxiproxy.api.APIConsumer.post("/proxies", json=body))
+        except RefusedError as error:
+            if error.code != 409:  # somebody else has just made it
+                raise FaultRemains(
+                    f"proxy {proxy.name} at {self.url}", str(error), "Create it by hand"
+                ) from None
+        self._still_there(proxy.name)
+
+    def delete(self, proxy: str) -> None:
+        """Delete a proxy with its toxics and its connections; one that is absent is gone."""
+        try:
+            self._with_server(
+                lambda: toxiproxy.api.APIConsumer.delete(f"/proxies/{quote(proxy, safe='')}")
+            )
+        except RefusedError as error:
+            if error.code != 404:
+                raise FaultRemains(
+                    f"proxy {proxy} at {self.url}", str(error), "Look at the proxy"
+                ) from None
+
     def _still_there(self, proxy: str) -> Proxy:
         if (found := self.proxies().get(proxy)) is None:
             raise FaultRemains(

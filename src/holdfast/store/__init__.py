@@ -1,12 +1,7 @@
-"""The run folder: append, hash, never overwrite; no secret is ever written.
-
-Records in a `.jsonl` file are chained: each carries the SHA-256 of the line before it. Appends are
-made under a file lock, since several processes write, and are on disk when the call returns.
-"""
+"""The run folder: append, hash, never overwrite; no secret is ever written."""
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -16,24 +11,28 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from holdfast.clock import Anchor, utc_now
+from holdfast.clock import utc_now
 from holdfast.errors import InvalidInput
 from holdfast.model import Json, Record, Sample, plain
 from holdfast.redact import redacted
 from holdfast.samples import Samples
+from holdfast.store import chain
 
-FIRST = "0" * 64
+RESERVE = "reserve"  # room that is kept free for what has to be written on a full disk
+RESERVE_BYTES = 1 << 20
 SAMPLES = "samples/customers.csv"
 LOAD_PLAN = "load_plan.json"  # what the customers' process was asked to do
 LOAD_REPORT = "samples/load.json"  # its own account: requests, lateness in ms, CPU seconds
+_VITAL = ("heals.jsonl", "events.jsonl")  # for these the reserve is given up
 _HEADER = [*Sample.__dataclass_fields__]
 
 
 class Run:
     """A run's folder. Files are readable by their owner only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: chain.Disk | None = None) -> None:
         self.folder = folder
+        self._disk = disk or chain.Disk()
 
     @classmethod
     def create(cls, root: Path, experiment: str) -> "Run":
@@ -74,37 +73,50 @@ class Run:
         return self.folder / name
 
     def append(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
-        """Append one record to a chained file; it is on disk when this returns."""
-        path = self.path(name)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(fd, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            content = file.read()
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) < len(content):
-                file.truncate(len(whole))  # a line torn by a crash was never acknowledged
-            seq, previous = _last(whole)
-            anchor = Anchor.take()
-            full = {
-                "seq": seq + 1,
-                "mono_ns": anchor.mono_ns,
-                "wall_ns": anchor.wall_ns,
-                **plain(record),
-                "previous": previous,
-            }
-            file.write(redacted(json.dumps(full)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if seq == 0:
-            _sync_folder(path.parent)
-        return full
+        """Append one record to a chained file; it is on disk when this returns.
+
+        On a full disk the reserve is given up, so that what is undone can still be written down.
+
+        Raises:
+            OSError: it is not on disk, and nothing of it stays in the file.
+        """
+        spare = self._give_up_reserve if name in _VITAL else None
+        told = json.loads(redacted(json.dumps(plain(record))))
+        return chain.append(self.path(name), told, self._disk, spare)
+
+    def reserve(self) -> None:
+        """Keep room on the disk for what must be written even when it is full.
+
+        Raises:
+            OSError: there is no such room.
+        """
+        fd = os.open(self.path(RESERVE), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, RESERVE_BYTES)
+        finally:
+            os.close(fd)
+
+    def _give_up_reserve(self) -> bool:
+        try:
+            self.path(RESERVE).unlink()
+        except OSError:
+            return False
+        return True
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The records of a chained file; a torn last line was never acknowledged: left out."""
-        path = self.path(name)
-        if not path.exists():
-            return []
-        return [record for record, _ in _chain(path.read_bytes(), str(path))]
+        """The records of a chained file; a torn last line was never acknowledged: left out.
+
+        Raises:
+            InvalidInput: names the first line that is not as it was written.
+        """
+        found, damage = self.sound(name)
+        if damage:
+            raise damage
+        return found
+
+    def sound(self, name: str) -> tuple[list[dict[str, Any]], InvalidInput | None]:
+        """The records up to the first that is not as it was written, and what is wrong there."""
+        return chain.read(self.path(name))
 
     def write_json(self, name: str, data: Any) -> None:
         """Write a file whole or not at all."""
@@ -157,7 +169,7 @@ class Run:
         hashes = {
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name != "manifest.json"
+            if path.is_file() and path.name not in ("manifest.json", RESERVE)
         }
         self.write_json("manifest.json", {"sha256": hashes})
 
@@ -176,7 +188,7 @@ class Rows(Collection[Json]):
         self._lines, self._name = content.splitlines(), name
         for number, line in enumerate(self._lines, 1):
             if not (line.startswith(b"{") and line.endswith(b"}")):
-                _parsed(line, f"{name} line {number}")
+                chain.parsed(line, f"{name} line {number}")
 
     def __len__(self) -> int:
         """How many."""
@@ -189,17 +201,7 @@ class Rows(Collection[Json]):
     def __iter__(self) -> Iterator[Json]:
         """Each as an object, made for the moment."""
         for number, line in enumerate(self._lines, 1):
-            yield _parsed(line, f"{self._name} line {number}")
-
-
-def _parsed(line: bytes, place: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise InvalidInput(place, "it is not a JSON object", "Do not trust this run")
-    return record
+            yield chain.parsed(line, f"{self._name} line {number}")
 
 
 def parse_sample(row: list[str]) -> Sample | None:
@@ -225,7 +227,7 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    chain.sync_folder(path.parent)
 
 
 def open_private(path: Path) -> BinaryIO:
@@ -244,32 +246,3 @@ def _make_folder(folder: Path, *, exist_ok: bool = False) -> None:
 def slug(text: str) -> str:
     """Lower-case letters, digits and hyphens: safe as a folder's name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63] or "run"
-
-
-def _last(content: bytes) -> tuple[int, str]:
-    """The sequence number of the last line, and the hash that the next one has to carry."""
-    lines = content.splitlines(keepends=True)
-    if not lines:
-        return 0, FIRST
-    return len(lines), hashlib.sha256(lines[-1]).hexdigest()
-
-
-def _chain(content: bytes, name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
-    previous = FIRST
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            return
-        place = f"{name} line {number}"
-        record = _parsed(line, place)
-        if record.get("previous") != previous:
-            raise InvalidInput(place, "the chain of hashes is broken", "Do not trust this run")
-        previous = hashlib.sha256(line).hexdigest()
-        yield record, line
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -5,107 +5,31 @@ in every case, with signals held off: a first SIGINT or SIGTERM ends the run and
 change nothing.
 """
 
+import contextlib
 import copy
 import logging
 import os
-import signal
-import threading
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
-from holdfast import customers, heal
+from holdfast import customers, heal, lock, supervision
 from holdfast.clock import SECOND, Anchor, now_ns, sleep, ticks
 from holdfast.context import KEY, Context
 from holdfast.errors import HoldfastError
 from holdfast.measure import below
 from holdfast.plan import GROWTH, Plan
-from holdfast.probes import landed, ledger, restart
-from holdfast.store import Run
+from holdfast.probes import ledger
+from holdfast.run.interrupts import Signals
+from holdfast.run.watch import Watch
+from holdfast.store import RESERVE, Run
 from holdfast.verdict import Verdict
 
 type Tell = Callable[[str, float], None]
 
 SETTLE_S = 30.0  # how long unknown transfers may take to reach a final state
-_LOOK_PODS_S = 1.0
-_LOOK_FAULT_S = 5.0
 _SCRAPE_S = 15.0  # where the environment's `periods:` do not name `scrape`
-
-
-class Signals:
-    """The first SIGINT or SIGTERM interrupts, once; the others are only remembered."""
-
-    def __init__(self) -> None:
-        self._armed = True
-        self._before: dict[int, Any] = {}
-        self.caught = ""
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def take_over(self) -> None:
-        """Chaos Toolkit has set its own handlers: replace them for as long as it runs."""
-        for number in self._before:
-            signal.signal(number, self._handle)
-
-    def hold_off(self) -> None:
-        """From here on nothing interrupts: healing has begun."""
-        self._armed = False
-
-    def rearm(self) -> None:
-        """Healing is over: the next signal interrupts again; one that came meanwhile does now."""
-        if self.caught:
-            raise KeyboardInterrupt(self.caught)
-        self._armed = True
-
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        name = signal.Signals(number).name
-        self.caught = self.caught or name
-        if self._armed:
-            self._armed = False
-            raise KeyboardInterrupt(name)
-
-
-class Watch(threading.Thread):
-    """Looks at the pods every second and at the fault every five, and writes down what it sees."""
-
-    def __init__(self, here: Context) -> None:
-        super().__init__(name="watch", daemon=True)
-        self._here = here
-        self._end = threading.Event()
-
-    def run(self) -> None:
-        """Look until told to stop."""
-        next_fault = now_ns()
-        while not self._end.wait(_LOOK_PODS_S):
-            self._pods()
-            if now_ns() >= next_fault and self._here.faults() and not self._undone():
-                landed.look(self._here)
-                next_fault = now_ns() + round(_LOOK_FAULT_S * SECOND)
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._end.set()
-        self.join(timeout=15)
-
-    def _undone(self) -> bool:
-        events = self._here.run.records("events.jsonl")
-        return any(one["event"] == "undo_began" for one in events)
-
-    def _pods(self) -> None:
-        began = now_ns()
-        try:
-            seen: dict[str, Any] = {"pods": restart.look(self._here)}
-        except HoldfastError as error:
-            seen = {"error": str(error)}
-        self._here.run.append("samples/pods.jsonl", {"looked_ns": began, **seen})
 
 
 def run(plan: Plan, root: Path, tell: Tell) -> Context:
@@ -114,18 +38,16 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
     How it ended is in the run's events: an abort, an undo that failed, or neither.
     """
     folder = Run.create(root, plan.experiment.name)
-    folder.write_json("plan.json", plan.record())
-    folder.append("events.jsonl", {"event": "anchor"})
     here = Context(folder, plan.environment)
     aborted = ""
-    with Signals() as signals:
+    with Signals() as signals, _supervised(plan, here, signals):
         load = _start_customers(plan, here)
-        watch = Watch(here)
+        watch = Watch(here, load, signals.interrupt)
         watch.start()
         try:
             _phases(plan, here, load, signals, tell)
         except KeyboardInterrupt:
-            aborted = f"{signals.caught or 'SIGINT'} was received"
+            aborted = signals.why
         except HoldfastError as error:
             aborted = str(error)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not leave a fault behind
@@ -136,6 +58,32 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
             watch.stop()
             _finish(here, load, aborted, tell)
     return here
+
+
+@contextlib.contextmanager
+def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[None]:
+    """With the lock, and a watchdog that undoes whatever this process leaves behind.
+
+    Raises:
+        Refused: somebody else has the lock; the run's folder is taken away again.
+    """
+    here.run.write_json("plan.json", plan.record())
+    here.run.append("events.jsonl", {"event": "anchor"})
+    try:
+        here.run.reserve()
+        lock.acquire(here.run, here.environment)
+    except HoldfastError:
+        shutil.rmtree(here.run.folder)
+        raise
+    watchdog = supervision.start(here.run)
+    guardian = supervision.Guardian(watchdog, signals.interrupt)
+    guardian.start()
+    try:
+        yield
+    finally:
+        guardian.stop()
+        watchdog.end(wait=not heal.pending(here.run))
+        here.run.path(RESERVE).unlink(missing_ok=True)
 
 
 def _phases(

@@ -1,0 +1,276 @@
+"""The undo of every fault: written down before the harm, as data from a closed list.
+
+A heal goes from `intent` (written, nothing sent) over `injecting` and `active` to `undoing` and
+`undone`. Whatever is written down and not undone can be undone from any process, as often as
+wanted, from each of these states. `conflict` (somebody else changed it since: left alone) and
+`stuck` (it could not be done, or does not read back) stay pending. What cannot be undone is
+`irreversible`, and has a check of its recovery instead.
+"""
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from holdfast import marks as names
+from holdfast.clock import SECOND, deadline, now_ns, sleep, until, utc_now, within
+from holdfast.documents import Environment
+from holdfast.errors import (
+    Conflict,
+    FaultNotApplied,
+    FaultRemains,
+    HoldfastError,
+    InvalidInput,
+    Unreachable,
+)
+from holdfast.heal import found
+from holdfast.heal.operations import by_hand, operation
+from holdfast.heal.systems import Systems
+from holdfast.model import Heal
+from holdfast.store import Run
+
+__all__ = ["Failure", "Systems", "by_hand", "found", "injecting", "intend", "pending", "undo_all"]
+
+HEAL_S = 20.0  # one attempt at one heal, with its read-back
+RETRY_S = 15.0  # how long heals of systems that do not answer are tried again, in all
+MARK_LASTS = timedelta(hours=1)  # what is still there by then belongs to no run that is alive
+FORMAT = 2  # of the records in heals.jsonl; the first had no number
+_HEALS = "heals.jsonl"
+_EVENTS = "events.jsonl"
+_AGAIN_S = 0.5
+_TURN_S = 2.0  # an executor that holds the others up for longer is taken for hung
+_AT_ONCE = 32
+_OVER = ("undone", "done", "irreversible")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A heal that could not be made or does not read back, and why."""
+
+    heal: Heal
+    why: HoldfastError
+
+    def __str__(self) -> str:
+        arguments = ", ".join(f"{name} {value}" for name, value in self.heal.arguments.items())
+        return f"{self.heal.operation} ({arguments}): {self.why}"
+
+
+def open_systems(environment: Environment) -> Systems:
+    """The systems that the environment names; none is asked yet."""
+    return Systems(environment)
+
+
+def toxic_name(run: Run, kind: str) -> str:
+    """The name of this run's toxic of that kind: it says whose it is, and until when."""
+    return names.toxic(run.id, kind, expires())
+
+
+def marks(run: Run, undo: str, token: str) -> dict[str, str]:
+    """The annotations that say whose a change of a node is, how to undo it, and until when."""
+    return {
+        names.RUN: run.id,
+        names.OWNER: names.owner(),
+        names.UNDO: undo,
+        names.EXPIRES: f"{expires():%Y-%m-%dT%H:%M:%SZ}",
+        names.TOKEN: token,
+    }
+
+
+def expires() -> datetime:
+    """When a mark that is set now is out of date, in UTC."""
+    return utc_now() + MARK_LASTS
+
+
+def intend(run: Run, name: str, arguments: Mapping[str, Any]) -> Heal:
+    """Write down how to undo what comes next; it is on disk when this returns.
+
+    `none` is for what cannot be undone; its arguments say what that is, and what shows recovery.
+
+    Raises:
+        InvalidInput: not an operation of the closed list, or not its arguments.
+        FaultNotApplied: it cannot be written down, and so must not be done.
+    """
+    heal = Heal(uuid.uuid4().hex[:12], name, dict(arguments))
+    if name != "none":
+        operation(heal)
+    try:
+        _write(run, heal, "irreversible" if name == "none" else "intent")
+    except OSError as error:
+        raise FaultNotApplied(
+            str(run.path(_HEALS)), f"the undo cannot be recorded: {error.strerror}", "Make room"
+        ) from None
+    return heal
+
+
+@contextlib.contextmanager
+def injecting(run: Run, environment: Environment, heals: Sequence[Heal]) -> Iterator[None]:
+    """The fault is made in this block: everywhere, or, when that fails, nowhere."""
+    try:
+        for heal in heals:
+            _write(run, heal, "injecting")
+        yield
+        for heal in heals:
+            _write(run, heal, "active")
+    except OSError as error:
+        undo_all(run, environment)
+        raise FaultNotApplied(
+            str(run.folder), f"the run cannot be recorded: {error.strerror}", "Make room"
+        ) from None
+    except HoldfastError:
+        undo_all(run, environment)
+        raise
+
+
+def pending(run: Run) -> list[Heal]:
+    """What was written down and is not known to be undone, oldest first.
+
+    A damaged log is read up to the damage; the marks on the targets tell the rest.
+
+    Raises:
+        InvalidInput: it was written by a later version: nothing is touched.
+    """
+    intended: dict[str, Heal] = {}
+    for one in run.sound(_HEALS)[0]:
+        if int(one.get("format", 1)) > FORMAT:
+            raise InvalidInput(
+                str(run.path(_HEALS)),
+                f"its format is {one['format']}, and this version knows up to {FORMAT}",
+                "Undo it with the version that wrote it, or by hand",
+            )
+        heal = Heal(one["heal"], one["operation"], one["arguments"])
+        if one["state"] in _OVER:
+            intended.pop(heal.id, None)
+        else:
+            intended.setdefault(heal.id, heal)
+    return list(intended.values())
+
+
+def undo_all(
+    run: Run, environment: Environment, *, by: str = "runner", retry_s: float = RETRY_S
+) -> list[Failure]:
+    """Undo everything that is pending, newest first; a failure does not stop the others.
+
+    Heals of systems that do not answer are tried again for `retry_s` seconds. The run's events say
+    who began it and how it ended.
+    """
+    if not _left(run):
+        return []
+    _say(run, {"event": "undo_began", "by": by})
+    with _turn(run):
+        systems, give_up = open_systems(environment), deadline(retry_s)
+        heals, unreadable = _known(run, systems)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            outcomes = [*pool.map(lambda heal: _undo(run, heal, systems, give_up), heals)]
+    failures = [*unreadable, *(one for one in outcomes if one)]
+    if failures:
+        why = "; ".join(str(one) for one in failures)
+        ids = [one.heal.id for one in failures]
+        _say(run, {"event": "undo_failed", "by": by, "heals": ids, "why": why})
+    else:
+        _say(run, {"event": "undo_verified", "by": by})
+    return failures
+
+
+def undo(heal: Heal, systems: Systems) -> str:
+    """Undo one heal and read it back; answers with what was found.
+
+    Raises:
+        Conflict, FaultRemains, Unreachable: it could not be made, and why.
+    """
+    known = operation(heal)
+    return within(HEAL_S, lambda: known.undo(systems, **heal.arguments))
+
+
+def _left(run: Run) -> bool:
+    """Is anything pending, or can nobody tell?"""
+    try:
+        return bool(pending(run)) or run.sound(_HEALS)[1] is not None
+    except HoldfastError:
+        return True
+
+
+def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
+    """What has to be undone, newest first, and what keeps it from being known."""
+    try:
+        heals, damage = pending(run)[::-1], run.sound(_HEALS)[1]
+    except HoldfastError as error:
+        return [], [Failure(Heal("?", "read heals.jsonl", {}), error)]
+    if damage is None:
+        return heals, []
+    try:
+        seen = [one.heal for one in found.everything(systems) if one.run == run.id]
+    except HoldfastError as error:
+        return heals, [Failure(Heal("?", "read heals.jsonl", {}), error)]
+    listed = {(one.operation, str(dict(one.arguments))) for one in heals}
+    extra = [one for one in seen if (one.operation, str(dict(one.arguments))) not in listed]
+    return [*heals, *extra], []
+
+
+def _undo(run: Run, heal: Heal, systems: Systems, give_up_ns: int) -> Failure | None:
+    _note(run, heal, "undoing")
+    while True:
+        try:
+            how = undo(heal, systems)
+        except (Unreachable, TimeoutError) as error:
+            if now_ns() + _AGAIN_S * SECOND < give_up_ns:
+                sleep(_AGAIN_S)
+                continue
+            return _failed(run, heal, error)
+        except Exception as error:  # noqa: BLE001  # a surprise in one undo must not stop the others
+            return _failed(run, heal, error)
+        _note(run, heal, "undone", how=how)
+        return None
+
+
+def _failed(run: Run, heal: Heal, error: Exception) -> Failure:
+    why = error if isinstance(error, HoldfastError) else _surprise(heal, error)
+    _note(run, heal, "conflict" if isinstance(why, Conflict) else "stuck", why=str(why))
+    return Failure(heal, why)
+
+
+def _surprise(heal: Heal, error: Exception) -> HoldfastError:
+    return FaultRemains(heal.operation, f"{type(error).__name__}: {error}", "Undo it by hand")
+
+
+@contextlib.contextmanager
+def _turn(run: Run) -> Iterator[None]:
+    """One executor at a time, as long as none is hung: each undo compares before it sets anyway."""
+    try:
+        fd = os.open(run.path("undo.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # a full disk must not keep anybody from healing
+        yield
+        return
+    try:
+        until(lambda: _locked(fd), seconds=_TURN_S, every=0.02)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _say(run: Run, event: dict[str, Any]) -> None:
+    """A disk that is full must not keep anybody from healing."""
+    with contextlib.suppress(OSError):
+        run.append(_EVENTS, event)
+
+
+def _note(run: Run, heal: Heal, state: str, **more: str) -> None:
+    with contextlib.suppress(OSError):
+        _write(run, heal, state, **more)
+
+
+def _write(run: Run, heal: Heal, state: str, **more: str) -> None:
+    record = {"operation": heal.operation, "arguments": heal.arguments, **more}
+    run.append(_HEALS, {"format": FORMAT, "heal": heal.id, "state": state, **record})

@@ -1,0 +1,176 @@
+"""The closed list of undos: each compares before it sets, reads back, and says what it found.
+
+Whatever it is that a crash left, each can be done again, by anybody. What somebody else has changed
+since is a `Conflict` and stays as it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from holdfast.errors import Conflict, FaultRemains, InvalidInput, Unreachable
+from holdfast.heal.systems import Systems
+from holdfast.model import Heal
+from holdfast.toxiproxy import Proxy, Toxiproxy
+
+NEVER = "it was not there"  # never applied, or gone already: read, and found absent
+REMOVED = "it was taken away, and read back"
+RESTORED = "the proxy was gone, and was made again as it had been"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What it does, what it must be told, and what it may be told; and how a person does it."""
+
+    undo: Callable[..., str]
+    needs: frozenset[str]
+    takes: frozenset[str]
+    by_hand: Callable[..., list[str]]
+
+    def fits(self, arguments: Mapping[str, Any]) -> bool:
+        """Are these its arguments?"""
+        return self.needs <= arguments.keys() <= self.needs | self.takes
+
+
+def operation(heal: Heal) -> Operation:
+    """The operation that a heal names.
+
+    Raises:
+        InvalidInput: not an operation of the closed list, or not its arguments.
+    """
+    known = OPERATIONS.get(heal.operation)
+    if known is None or not known.fits(heal.arguments):
+        raise InvalidInput(
+            f"heal {heal.id}",
+            f"{heal.operation} with {', '.join(heal.arguments)} is not on the closed list",
+            "Undo it by hand",
+        )
+    return known
+
+
+def by_hand(heal: Heal) -> list[str]:
+    """The command lines, without holdfast, that do the same."""
+    return operation(heal).by_hand(**heal.arguments)
+
+
+def remove_toxic(
+    systems: Systems,
+    url: str,
+    proxy: str,
+    toxic: str,
+    **was: Any,
+) -> str:
+    """Remove a run's toxic. `was` holds the proxy's `listen` and `upstream`, and the toxic's
+    `attributes`, as the run knew them."""
+    toxiproxy = systems.toxiproxy(url)
+    found = toxiproxy.proxies().get(proxy)
+    if found is None:
+        return _restore(toxiproxy, proxy, was)
+    now = found.toxics.get(toxic)
+    if now is None:
+        return NEVER
+    if "attributes" in was and dict(now.attributes) != dict(was["attributes"]):
+        raise Conflict(
+            f"toxic {toxic} on {proxy} at {url}",
+            f"somebody changed it from {was['attributes']} to {dict(now.attributes)}",
+            f"Ask who did it, then: {_remove_line(url, proxy, toxic)}",
+        )
+    try:
+        toxiproxy.remove_toxic(proxy, toxic)
+    except Unreachable:
+        _replace(toxiproxy, found, toxic)
+    return REMOVED
+
+
+def enable_proxy(systems: Systems, url: str, proxy: str, marker: str, **was: Any) -> str:
+    """Enable a proxy that our marker says we disabled; then take the marker away."""
+    toxiproxy = systems.toxiproxy(url)
+    found = toxiproxy.proxies().get(proxy)
+    if found is None:
+        return _restore(toxiproxy, proxy, was)
+    if not found.enabled:
+        if marker not in found.toxics:
+            raise Conflict(
+                f"proxy {proxy} at {url}",
+                "it is disabled, and this run's mark is not there",
+                "Ask who disabled it, then enable it",
+            )
+        toxiproxy.set_enabled(proxy, True)
+    elif marker not in found.toxics:
+        return NEVER
+    toxiproxy.remove_toxic(proxy, marker)
+    return REMOVED
+
+
+def uncordon(systems: Systems, node: str, uid: str, run: str) -> str:
+    """Take back a run's cordon, and its marks."""
+    return REMOVED if systems.marked_cluster().uncordon(node, uid, run) else NEVER
+
+
+def untaint(systems: Systems, node: str, key: str, run: str) -> str:
+    """Take back a run's taint."""
+    return REMOVED if systems.marked_cluster().untaint(node, key, run) else NEVER
+
+
+def _restore(toxiproxy: Toxiproxy, proxy: str, was: Mapping[str, Any]) -> str:
+    """A Toxiproxy that was restarted without its proxies carries nobody's traffic."""
+    if not was.get("listen") or not was.get("upstream"):
+        raise FaultRemains(
+            f"proxy {proxy} at {toxiproxy.url}",
+            "it does not exist any more, so nothing passes through it",
+            "Was Toxiproxy restarted? Create its proxies again",
+        )
+    toxiproxy.create(Proxy(proxy, was["listen"], was["upstream"], True, {}))
+    return RESTORED
+
+
+def _replace(toxiproxy: Toxiproxy, frozen: Proxy, toxic: str) -> None:
+    """The removal hangs while the API still answers: make the proxy anew, without the toxic.
+
+    Its connections hold the removal up, and end with it. Should this be cut off in the middle, the
+    proxy is absent, which the next executor restores.
+    """
+    if others := frozen.toxics.keys() - {toxic}:
+        raise FaultRemains(
+            f"toxic {toxic} on {frozen.name} at {toxiproxy.url}",
+            f"its removal hangs, and the proxy also has toxics of others: {', '.join(others)}",
+            "Restart this Toxiproxy",
+        )
+    toxiproxy.delete(frozen.name)
+    toxiproxy.create(Proxy(frozen.name, frozen.listen, frozen.upstream, True, {}))
+
+
+def _remove_line(url: str, proxy: str, toxic: str) -> str:
+    return f"curl -X DELETE {url}/proxies/{proxy}/toxics/{toxic}"
+
+
+def _remove_by_hand(url: str, proxy: str, toxic: str, **_: Any) -> list[str]:
+    return [_remove_line(url, proxy, toxic)]
+
+
+def _enable_by_hand(url: str, proxy: str, marker: str, **_: Any) -> list[str]:
+    enable = f"curl -X POST {url}/proxies/{proxy} -d '{{\"enabled\": true}}'"
+    return [enable, _remove_line(url, proxy, marker)]
+
+
+def _uncordon_by_hand(node: str, **_: Any) -> list[str]:
+    marks = "holdfast.io/run- holdfast.io/owner- holdfast.io/undo- holdfast.io/expires-at-"
+    return [f"kubectl uncordon {node}", f"kubectl annotate node {node} {marks} holdfast.io/token-"]
+
+
+def _untaint_by_hand(node: str, key: str, **_: Any) -> list[str]:
+    return [f"kubectl taint nodes {node} {key}-"]
+
+
+_NOTHING: frozenset[str] = frozenset()
+_PROXY = frozenset({"listen", "upstream"})
+OPERATIONS = {
+    "remove_toxic": Operation(
+        remove_toxic, frozenset({"url", "proxy", "toxic"}), _PROXY | {"attributes"}, _remove_by_hand
+    ),
+    "enable_proxy": Operation(
+        enable_proxy, frozenset({"url", "proxy", "marker"}), _PROXY, _enable_by_hand
+    ),
+    "uncordon": Operation(uncordon, frozenset({"node", "uid", "run"}), _NOTHING, _uncordon_by_hand),
+    "untaint": Operation(untaint, frozenset({"node", "key", "run"}), _NOTHING, _untaint_by_hand),
+}

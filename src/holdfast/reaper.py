@@ -1,0 +1,123 @@
+"""The reaper: undoes in the cluster what belongs to no run that is alive.
+
+`python -m holdfast.reaper --environment FILE`, as a small Deployment with a service account of its
+own. It needs no run folder: the marks on the targets say whose a fault is and how to undo it. A run
+is alive while its lease is seen to be renewed, by the reaper's own clock; no timestamp is believed.
+"""
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from holdfast import heal, lock
+from holdfast.clock import SECOND, now_ns, utc_now
+from holdfast.cluster.leases import Lease, Leases
+from holdfast.documents import Environment, read_environment
+from holdfast.errors import HoldfastError
+from holdfast.heal.found import Found, everything
+from holdfast.marks import STOP, owner
+
+LOOK_S = 2.0  # at the lease
+SCAN_S = 5.0  # of the targets; at once when a holder is gone
+ALERT_S = 60.0  # a fault that could not be undone for so long is called stuck
+
+type Tell = Callable[[dict[str, Any]], None]
+
+
+class Reaper:
+    """Looks at the lease and at the marks, and undoes what nobody alive has set."""
+
+    def __init__(
+        self, environment: Environment, tell: Tell, now: Callable[[], int] = now_ns
+    ) -> None:
+        self._environment = environment
+        self._tell = tell
+        self._now = now
+        self._leases = Leases(environment.kubernetes.kubeconfig, environment.kubernetes.namespace)
+        self._watched = lock.Watched(now)
+        self._living: str | None = None
+        self._scanned_ns = -round(SCAN_S * SECOND)
+        self._since: dict[str, int] = {}
+
+    def look(self) -> None:
+        """One look; what cannot be asked is told, and asked again at the next."""
+        try:
+            self._renew()
+            lease = self._leases.get(lock.NAME)
+            living = lock.run_of(lease) if self._watched.alive(lease) else ""
+            halted = bool(lease and lease.annotations.get(STOP))
+            due = self._now() - self._scanned_ns >= SCAN_S * SECOND
+            if due or living != self._living:
+                self._scanned_ns, self._living = self._now(), living
+                self._scan("" if halted else living)
+        except HoldfastError as error:
+            self._tell({"event": "unreachable", "why": str(error)})
+
+    def _scan(self, living: str) -> None:
+        systems = heal.open_systems(self._environment)
+        left = [one for one in everything(systems) if one.run != living]
+        for one in left:
+            self._undo(one, systems)
+        known = {_key(one) for one in left}
+        self._since = {key: since for key, since in self._since.items() if key in known}
+
+    def _undo(self, one: Found, systems: heal.Systems) -> None:
+        said = {"run": one.run, "operation": one.heal.operation, **one.heal.arguments}
+        since = self._since.setdefault(_key(one), self._now())
+        try:
+            self._tell({"event": "undone", "how": heal.undo(one.heal, systems), **said})
+            del self._since[_key(one)]
+        except (HoldfastError, TimeoutError) as error:
+            long = self._now() - since > ALERT_S * SECOND
+            event = "stuck" if long else "not_undone"
+            by_hand = heal.by_hand(one.heal)
+            self._tell({"event": event, "why": str(error), "by_hand": by_hand, **said})
+
+    def _renew(self) -> None:
+        """Its own lease says that it is there."""
+        mine = self._leases.get(lock.REAPER)
+        if mine is None:
+            self._leases.create(lock.REAPER, Lease(seconds=lock.LASTS_S).taken(owner()))
+        elif mine.holder == owner():
+            self._leases.replace(lock.REAPER, mine.renew())
+        else:
+            self._leases.replace(lock.REAPER, mine.taken(owner()))
+
+
+def _key(one: Found) -> str:
+    return f"{one.run} {one.heal.id}"
+
+
+def _told(event: dict[str, Any]) -> None:
+    """One JSON line on standard output: the pod's log."""
+    sys.stdout.write(json.dumps({"at": f"{utc_now():%Y-%m-%dT%H:%M:%S.%fZ}", **event}) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Look every two seconds until told to end."""
+    parser = argparse.ArgumentParser(
+        prog="python -m holdfast.reaper", description="undo what belongs to no run that is alive"
+    )
+    parser.add_argument("--environment", type=Path, required=True, help="environment.yaml")
+    parser.add_argument("--once", action="store_true", help="one look, then end")
+    arguments = parser.parse_args()
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    reaper = Reaper(read_environment(arguments.environment), _told)
+    _told({"event": "began"})
+    with contextlib.suppress(BrokenPipeError):
+        reaper.look()
+        while not arguments.once and not over.wait(LOOK_S):
+            reaper.look()
+
+
+if __name__ == "__main__":
+    main()

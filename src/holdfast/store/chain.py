@@ -1,0 +1,133 @@
+"""A chained file: one JSON record a line, each with the SHA-256 of the line before it.
+
+A line also carries a checksum of its own, so that the last one is vouched for too. Appends are
+made under a file lock, since several processes write, and are on disk when the call returns.
+"""
+
+import errno
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from holdfast.clock import Anchor
+from holdfast.errors import InvalidInput
+
+FIRST = "0" * 64
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Disk:
+    """Where lines are written."""
+
+    def write(self, file: io.FileIO, line: bytes) -> None:
+        """Write a line whole, and have it on disk.
+
+        Raises:
+            OSError: it is not, or only in part.
+        """
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, "only a part of the line was written")
+        os.fsync(file.fileno())
+
+
+def append(
+    path: Path, record: dict[str, Any], disk: Disk, spare: Callable[[], bool] | None = None
+) -> dict[str, Any]:
+    """Append a record. `spare` makes room on a full disk, and says whether it could.
+
+    Raises:
+        OSError: it is not on disk, and nothing of it stays in the file.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    with io.FileIO(fd, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        content = file.readall()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            file.truncate(len(whole))  # a line torn by a crash was never acknowledged
+        seq, previous = _last(whole)
+        anchor = Anchor.take()
+        full = {
+            "seq": seq + 1,
+            "mono_ns": anchor.mono_ns,
+            "wall_ns": anchor.wall_ns,
+            **record,
+            "previous": previous,
+        }
+        line = json.dumps({**full, "sum": _sum(full)}).encode() + b"\n"
+        try:
+            disk.write(file, line)
+        except OSError as error:
+            file.truncate(len(whole))
+            if error.errno not in _FULL or spare is None or not spare():
+                raise
+            disk.write(file, line)
+    if seq == 0:
+        sync_folder(path.parent)
+    return full
+
+
+def read(path: Path) -> tuple[list[dict[str, Any]], InvalidInput | None]:
+    """The records up to the first that is not as it was written, and what is wrong there."""
+    found: list[dict[str, Any]] = []
+    try:
+        for record in _records(path.read_bytes(), str(path)):
+            found.append(record)  # noqa: PERF402  # what came before the damage is kept
+    except FileNotFoundError:
+        return [], None
+    except InvalidInput as damage:
+        return found, damage
+    return found, None
+
+
+def parsed(line: bytes, place: str) -> dict[str, Any]:
+    """A line as a JSON object; the error names its place."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise InvalidInput(place, "it is not a JSON object", "Do not trust this run")
+    return record
+
+
+def sync_folder(folder: Path) -> None:
+    """Have it on disk that a file was made or renamed there."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _last(content: bytes) -> tuple[int, str]:
+    """The sequence number of the last line, and the hash that the next one has to carry."""
+    lines = content.splitlines(keepends=True)
+    if not lines:
+        return 0, FIRST
+    return len(lines), hashlib.sha256(lines[-1]).hexdigest()
+
+
+def _records(content: bytes, name: str) -> Iterator[dict[str, Any]]:
+    previous = FIRST
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            return
+        place = f"{name} line {number}"
+        record = parsed(line, place)
+        if record.get("previous") != previous:
+            raise InvalidInput(place, "the chain of hashes is broken", "Do not trust this run")
+        if record.pop("sum", None) not in (None, _sum(record)):  # the first format had none
+            raise InvalidInput(place, "its checksum is wrong", "Do not trust this run")
+        previous = hashlib.sha256(line).hexdigest()
+        yield record
+
+
+def _sum(record: dict[str, Any]) -> str:
+    """What tells that a line is as it was written, also when no other follows it."""
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()[:16]

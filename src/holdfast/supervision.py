@@ -1,0 +1,113 @@
+"""Start the watchdog, and notice within a second when it is gone.
+
+It lives in a session of its own and holds a pipe from this process: when that closes, however this
+process ends, it undoes what is left. Its answers are heartbeats; silence means that nobody watches.
+"""
+
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from holdfast import lock
+from holdfast.documents import Environment
+from holdfast.errors import Unreachable
+from holdfast.store import Run
+
+BEAT_S = 0.2
+SILENT_S = 1.0  # without a heartbeat for so long the run aborts
+LOG = "watchdog.log"
+
+_START_S = 15.0
+_END_S = 30.0
+
+
+@dataclass
+class Watchdog:
+    """The watchdog's process.
+
+    Both pipes are bare descriptors on purpose: no garbage collector closes them, so who starts a
+    watchdog and keeps nothing (an action under plain `chaos run`) has it until the process ends.
+    """
+
+    run: Run
+    process: subprocess.Popen[bytes]
+    pipe: int
+    beats: int
+
+    def beat(self, seconds: float) -> bool:
+        """Was a heartbeat seen within so many seconds?"""
+        ready, _, _ = select.select([self.beats], [], [], seconds)
+        return bool(ready) and bool(os.read(self.beats, 1 << 16))
+
+    def end(self, *, wait: bool) -> None:
+        """Close the pipe: it undoes what is left, gives the lock back, and ends."""
+        os.close(self.pipe)
+        if wait:
+            try:
+                self.process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                return  # it goes on by itself
+        os.close(self.beats)
+
+
+class Guardian(threading.Thread):
+    """Tells, once, when the watchdog is gone or silent."""
+
+    def __init__(self, watchdog: Watchdog, lost: Callable[[str], None]) -> None:
+        super().__init__(name="guardian", daemon=True)
+        self._watchdog = watchdog
+        self._lost = lost
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Wait for heartbeats until one is missing, or until told to stop."""
+        while self._watchdog.beat(SILENT_S):
+            if self._over.is_set():
+                return
+        if not self._over.is_set():
+            self._lost("the watchdog is gone: nobody would undo the fault for us")
+
+    def stop(self) -> None:
+        """The watchdog may end now."""
+        self._over.set()
+        self.join(SILENT_S + 1)
+
+
+def start(run: Run) -> Watchdog:
+    """Start the watchdog of a run that has the lock; returns once it watches.
+
+    Raises:
+        Unreachable: it ended, or did not answer within 15 s.
+    """
+    folder = str(run.folder.resolve())
+    command = [sys.executable, "-P", "-m", "holdfast.watchdog", folder, str(os.getpid())]
+    theirs, pipe = os.pipe()
+    beats, sends = os.pipe()
+    with run.path(LOG).open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=theirs, stdout=sends, stderr=log, start_new_session=True
+        )
+    os.close(theirs)
+    os.close(sends)
+    started = Watchdog(run, process, pipe, beats)
+    if not started.beat(_START_S):
+        started.end(wait=False)
+        process.kill()
+        why = run.path(LOG).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise Unreachable("the watchdog", why[-1], f"Read {run.path(LOG)}")
+    return started
+
+
+def ensure(run: Run, environment: Environment) -> None:
+    """Take the lock and start the watchdog, unless this run has them: for plain `chaos run`.
+
+    Raises:
+        Refused: somebody else has the lock.
+    """
+    if lock.held(run) is None:
+        lock.acquire(run, environment)
+        start(run)
