@@ -1,5 +1,6 @@
 """The environment file: what holdfast is told of the lab, and what it may break there."""
 
+import sys
 from pathlib import Path
 
 import yaml
@@ -46,7 +47,15 @@ def document(lab: Lab, kubeconfig: Path, cluster_uid: str) -> dict[str, object]:
         },
         "periods": dict(_PERIODS),
         "policy": {"namespaces": ["wallet"], "proxies": [*GATEWAYS]},
+        "controls": {"command": _defect(lab)},
     }
+
+
+def _defect(lab: Lab) -> list[str]:
+    """The command that plants a defect; it works in any folder."""
+    root = Path(__file__).parent.parent
+    python = [sys.executable, "-m", "lab", "--lab", str(lab.number), "defect"]
+    return ["env", f"PYTHONPATH={root}", *python]
 
 
 def write(path: Path, content: dict[str, object]) -> None:

@@ -34,6 +34,8 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
     yield "run_id", shown(report.run_id, 200)
     yield "run_folder", shown(report.folder)
     yield "environment", shown(report.environment, 200)
+    if report.control:
+        yield "control", shown(report.control, 200)
     yield "verdict", report.verdict
     yield "exit_code", str(report.exit_code)
 

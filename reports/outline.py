@@ -83,6 +83,8 @@ def headline(report: Report) -> str:
 
 def exit_meaning(report: Report) -> str:
     """What the exit code means."""
+    if report.control and report.exit_code == 3 and report.verdict is Verdict.HELD:
+        return say("exit", code=report.exit_code, meaning=say("exit.control"))
     known = report.exit_code in range(7)
     meaning = say(f"exit.{report.exit_code}" if known else "exit.other")
     return say("exit", code=report.exit_code, meaning=meaning)

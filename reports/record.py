@@ -110,6 +110,7 @@ class Report:
 
     A finding's measured value is that of the observations it names, the deciding one first. An
     interval whose `high` is infinite is printed as "> low". `objectives` add limit and source.
+    `control` says which control run it is: `null`, or `sabotage` and the planted defect's name.
     """
 
     experiment: str
@@ -137,4 +138,5 @@ class Report:
     gateway_share: tuple[ShareBin, ...] = ()
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    control: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)

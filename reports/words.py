@@ -41,6 +41,10 @@ WORDS: Final = {
     "exit.5": "a fault may remain: look at the targets now, then run the undo command.",
     "exit.6": "refused before anything was touched.",
     "exit.other": "not a code that holdfast gives.",
+    "exit.control": "nothing broke, and a control run is never a pass.",
+    # a control run
+    "control.title": "[{control}] {title}",
+    "control.note": "A control run is no pass: it is not booked, not compared and not to be filed.",
     # quantities
     "quantity.interval": "{low}–{high}",
     "quantity.above": "> {low}",
@@ -194,6 +198,11 @@ WORDS: Final = {
 def say(message: str, /, **values: object) -> str:
     """The message in the reader's language, with its values put in."""
     return WORDS[message].format(**values)
+
+
+def titled(title: str, control: str) -> str:
+    """The title of a run; a control run is told apart wherever its title is read."""
+    return say("control.title", control=control, title=title) if control else title
 
 
 def listed(items: list[str]) -> str:

@@ -21,6 +21,7 @@ SECTIONS = (
     "journeys.yaml",
     "objectives.yaml",
     "freeze.yaml",
+    "controls.yaml",
     "rates.yaml",
     "An experiment's extension",
 )

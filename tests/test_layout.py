@@ -36,10 +36,11 @@ ROWS = {
         "context",
         "experiment",
         "rights",
+        "sabotage",
     },
     3: {"actions", "probes", "load"},
     4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},
-    5: {"pipeline"},
+    5: {"pipeline", "suite"},
     6: {"cli"},
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
@@ -51,6 +52,7 @@ MAY_USE_NEIGHBOUR = {
     ("errors", "redact"),
     ("run", "plan"),
     ("supervision", "lock"),
+    ("suite", "pipeline"),
 }
 BUILT_OF_ROW_1 = {("cluster", "store"), ("store", "documents")}
 

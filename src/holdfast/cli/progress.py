@@ -49,6 +49,10 @@ class Progress:
             return
         self._task = self._bars.add_task(phase, total=None, expected=f"about {expected_s:.0f} s")
 
+    def say(self, line: str) -> None:
+        """One line that stays."""
+        self._console.print(line, markup=False)
+
     def _finish(self) -> None:
         if self._task is not None:
             self._bars.update(self._task, total=1, completed=1)

@@ -25,6 +25,7 @@ def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
         found = {
             "experiment": report.experiment,
+            "control": report.control,
             "run": report.folder,
             "verdict": report.verdict,
             "exit_code": report.exit_code,

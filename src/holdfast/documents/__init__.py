@@ -9,10 +9,12 @@ from os.path import expanduser  # which leaves a `~name` of nobody as it is
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from holdfast.documents.controls import Control, ControlFile
 from holdfast.documents.environment import (
     Breaker,
+    Controls,
     Customers,
     Environment,
     Kubernetes,
@@ -35,14 +37,19 @@ from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_seco
 from holdfast.documents.policy import Alerts, Budget, Calendar, Hours, Policy
 from holdfast.documents.rates import RateFile
 from holdfast.documents.strict_yaml import read_yaml
+from holdfast.documents.variants import AS_WRITTEN, Variant
 from holdfast.errors import InvalidInput
 
 __all__ = [
+    "AS_WRITTEN",
     "Alerts",
     "Between",
     "Breaker",
     "Budget",
     "Calendar",
+    "Control",
+    "ControlFile",
+    "Controls",
     "Customers",
     "Duration",
     "DurationText",
@@ -63,10 +70,12 @@ __all__ = [
     "Signal",
     "Toxiproxy",
     "Url",
+    "Variant",
     "Workload",
     "checked",
     "per_second",
     "read_calendar",
+    "read_controls",
     "read_environment",
     "read_journeys",
     "read_objectives",
@@ -92,12 +101,16 @@ def checked[T: BaseModel](
     try:
         return schema.model_validate(data, context=context)
     except ValidationError as error:
-        wrong = [
-            f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"
-            for one in error.errors(include_url=False)
-        ]
-        wrong[10:] = [f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []
-        raise InvalidInput(place, "; ".join(wrong), "Correct these keys") from None
+        raise _wrong(place, error) from None
+
+
+def _wrong(place: str, error: ValidationError) -> InvalidInput:
+    wrong = [
+        f"{'.'.join(str(part) for part in one['loc']) or 'the whole'}: {one['msg']}"
+        for one in error.errors(include_url=False)
+    ]
+    wrong[10:] = [f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []
+    return InvalidInput(place, "; ".join(wrong), "Correct these keys")
 
 
 def read_environment(path: Path) -> Environment:
@@ -132,6 +145,15 @@ def read_journeys(path: Path) -> Mapping[str, JourneyFile]:
 def read_objectives(path: Path) -> Mapping[str, ObjectiveFile]:
     """What is promised, by name."""
     return _named(ObjectiveFile, path)
+
+
+def read_controls(path: Path) -> ControlFile:
+    """Which planted defect has to do what to which experiment."""
+    try:
+        read: ControlFile = TypeAdapter(ControlFile).validate_python(read_yaml(path))
+    except ValidationError as error:
+        raise _wrong(str(path), error) from None
+    return read
 
 
 def read_rates(path: Path) -> dict[str, RateFile]:

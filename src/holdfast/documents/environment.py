@@ -83,6 +83,15 @@ class Signal(Strict):
     where: dict[str, str] = {}
 
 
+class Controls(Strict):
+    """For laboratories: the command that plants a defect, whose name is its last argument.
+
+    It runs without a shell; with `none` it makes the platform healthy again.
+    """
+
+    command: Annotated[list[str], Field(min_length=1)]
+
+
 class Environment(Strict):
     """Where things are, how they are named, how fast they react, and what may be broken."""
 
@@ -99,6 +108,7 @@ class Environment(Strict):
     periods: dict[str, Duration] = {}
     policy: Policy
     modules: list[str] = []
+    controls: Controls | None = None
 
     @property
     def burn(self) -> str:

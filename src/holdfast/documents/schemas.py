@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from holdfast.documents import (
     Calendar,
+    ControlFile,
     Environment,
     Extension,
     JourneyFile,
@@ -30,6 +31,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "objectives.json": _schema("objectives.yaml", dict[str, ObjectiveFile]),
         "rates.json": _schema("rates.yaml", dict[str, RateFile]),
         "freeze.json": _schema("freeze.yaml", Calendar),
+        "controls.json": _schema("controls.yaml", ControlFile),
         "experiment.json": _experiment(),
     }
 

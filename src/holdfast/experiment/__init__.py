@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from holdfast.documents import Environment, Extension, checked
+from holdfast.documents import AS_WRITTEN, Environment, Extension, Variant, checked
 from holdfast.documents.strict_yaml import read_yaml
+from holdfast.documents.variants import NO_FAULT, vary
 from holdfast.errors import InvalidInput
 from holdfast.experiment import activities
 from holdfast.experiment.activities import Call
@@ -95,13 +96,13 @@ class Experiment:
         return next(activity for activity in self.method if activity.calls == WAIT)
 
 
-def read(path: Path, environment: Environment) -> Experiment:
-    """Read and check an experiment file.
+def read(path: Path, environment: Environment, variant: Variant = AS_WRITTEN) -> Experiment:
+    """Read and check an experiment file, or a variant of it.
 
     Raises:
         InvalidInput: names the file, the place in it, and what is wrong.
     """
-    data = read_yaml(path)
+    data = vary(read_yaml(path), variant)
     _refuse_foreign_providers(data, path)
     document = checked(_Document, data, str(path))
     ours = [one for one in document.extensions if one.get("name") == "holdfast"]
@@ -123,6 +124,8 @@ def read(path: Path, environment: Environment) -> Experiment:
     )
     _check_activities(experiment, environment)
     _check_shape(experiment)
+    if not variant.null and NO_FAULT in (one.calls for one in experiment.method):
+        raise InvalidInput(f"{path}: method", "it breaks nothing", "Use `holdfast run --null`")
     return experiment
 
 

@@ -16,6 +16,7 @@ from holdfast.experiment import foreign
 OURS = {
     "action": (
         "holdfast.actions.gateway",
+        "holdfast.actions.null",
         "holdfast.actions.pods",
         "holdfast.actions.undo",
         "holdfast.actions.zones",

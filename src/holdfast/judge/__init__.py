@@ -26,6 +26,7 @@ _HOW = {
     "money": platform.money,
 }
 _EXIT = {Verdict.HELD: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3}
+_NO_PASS = 3  # a control run in which nothing broke
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,13 @@ def judge(record: Record) -> Judgement:
     verdict = worst(one.verdict for one in findings)
     observations = (*ground.observations(), *(o for one in judged for o in one.observations))
     return Judgement(
-        when, ground.counts, proofs, observations, findings, verdict, _exit_code(when, verdict)
+        when,
+        ground.counts,
+        proofs,
+        observations,
+        findings,
+        verdict,
+        _exit_code(record, when, verdict),
     )
 
 
@@ -73,10 +80,14 @@ def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:
     return judged
 
 
-def _exit_code(when: Timeline, verdict: Verdict) -> int:
-    """5 a fault may remain, 4 aborted, 1 broken, 3 unknown, 0 held: in this order."""
+def _exit_code(record: Record, when: Timeline, verdict: Verdict) -> int:
+    """5 a fault may remain, 4 aborted, 1 broken, 3 unknown, 0 held: in this order.
+
+    A control run never ends with 0: a pipeline would take it for a pass.
+    """
     if when.remains:
         return 5
     if when.aborted:
         return 4
-    return _EXIT[verdict]
+    control = record.plan.get("control") or when.without_fault
+    return _NO_PASS if control and verdict is Verdict.HELD else _EXIT[verdict]

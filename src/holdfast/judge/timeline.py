@@ -32,6 +32,11 @@ class Timeline:
         return int(self.fault["began_ns"]) if self.fault else self.stop_ns
 
     @property
+    def without_fault(self) -> bool:
+        """Is it a control run that put an instant in the fault's place (`actions.null`)?"""
+        return self.fault is not None and self.fault["kind"] == "null"
+
+    @property
     def before(self) -> Window:
         """The steady state before the fault."""
         return Window(self.start.mono_ns, self.began_ns)

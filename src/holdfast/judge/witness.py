@@ -33,8 +33,10 @@ class Proof:
 
 
 def witness(record: Record, timeline: Timeline, counts: Counts) -> tuple[Proof, ...]:
-    """The three proofs for the run's fault."""
+    """The three proofs for the run's fault; none for a run that was to have no fault."""
     fault = timeline.fault
+    if timeline.without_fault:
+        return ()
     if fault is None:
         return tuple(
             Proof(name, False, "no fault took effect") for name in ("exposed", "struck", "lasting")

@@ -23,7 +23,8 @@ def run(plan: Plan, root: Path, tell: Tell) -> Report:
     here = runner.run(plan, root, tell)
     tell("collect, judge, report", 5)
     report = _conclude(here, ask=True)
-    _book(root, report, tell)
+    if not plan.control:
+        _book(root, report, tell)
     return report
 
 

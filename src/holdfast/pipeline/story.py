@@ -10,6 +10,7 @@ from holdfast.judge import Judgement
 from holdfast.judge.timeline import Timeline
 from holdfast.measure import Series
 from holdfast.model import Journey, Json, Objective, Record
+from holdfast.reports import words
 from holdfast.reports.record import (
     Bin,
     BreakerSpan,
@@ -39,7 +40,7 @@ def tell(record: Record, judgement: Judgement, folder: Path) -> Report:
     counts, samples = judgement.counts, Samples.of(record.samples)
     return Report(
         experiment=str(plan["name"]),
-        title=str(plan["title"]),
+        title=words.titled(str(plan["title"]), str(plan.get("control") or "")),
         run_id=folder.name,
         folder=str(folder),
         environment=str(plan["environment"]["name"]),
@@ -61,8 +62,9 @@ def tell(record: Record, judgement: Judgement, folder: Path) -> Report:
         breakers=tuple(_breakers(counts.series("breaker_state") or [], when)),
         zone_share=tuple(_shares(counts.series("entrance_count") or [], "zone", when)),
         gateway_share=tuple(_shares(counts.series("gateway_calls_count") or [], "gateway", when)),
-        notes=tuple(_notes(when)),
+        notes=tuple(_notes(when, str(plan.get("control") or ""))),
         commands=(f"holdfast judge {folder}",),
+        control=str(plan.get("control") or ""),
         versions={"holdfast": str(plan["holdfast"]), **plan["systems"]},
     )
 
@@ -180,6 +182,8 @@ def _shares(counters: Iterable[Series], label: str, when: Timeline) -> Iterator[
         yield ShareBin(float(second), shares)
 
 
-def _notes(when: Timeline) -> Iterator[str]:
+def _notes(when: Timeline, control: str) -> Iterator[str]:
+    if control:
+        yield words.say("control.note")
     if when.fault and when.fault["kind"] == "zones.drop":
         yield _ANNOUNCED

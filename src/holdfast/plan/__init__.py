@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast import customers, documents, experiment
 from holdfast.context import packaged
+from holdfast.documents import AS_WRITTEN, Variant
 from holdfast.errors import InvalidInput
 from holdfast.guard import Answers, Consent
 from holdfast.plan import checks, guards
@@ -19,22 +20,24 @@ __all__ = ["GROWTH", "Plan", "ask", "make", "problems", "read", "survey"]
 _NOTHING_SAID = Consent()
 
 
-def read(path: Path, environment_path: Path) -> Plan:
-    """Read and check every file; no system is asked.
+def read(path: Path, environment_path: Path, variant: Variant = AS_WRITTEN) -> Plan:
+    """Read and check every file; no system is asked. A variant is a control run.
 
     Raises:
         InvalidInput: names the file, the place, the reason and the next step.
     """
     environment = documents.read_environment(environment_path)
-    checked = experiment.read(path, environment)
+    checked = experiment.read(path, environment, variant)
     journeys = documents.read_journeys(_beside(path, "journeys.yaml"))
     objectives = documents.read_objectives(_beside(path, "objectives.yaml"))
     extension = checked.extension
+    chosen = _chosen(extension.objectives, objectives, f"{path}: objectives", "objectives.yaml")
     plan = Plan(
         checked,
         environment,
         _chosen(extension.load, journeys, f"{path}: load", "journeys.yaml"),
-        _chosen(extension.objectives, objectives, f"{path}: objectives", "objectives.yaml"),
+        {name: one for name, one in chosen.items() if not variant.leaves_out(one.kind)},
+        control=variant.control,
     )
     checks.check_objectives(plan)
     checks.check_hold(plan)
@@ -43,7 +46,12 @@ def read(path: Path, environment_path: Path) -> Plan:
     return plan
 
 
-def survey(path: Path, environment_path: Path, consent: Consent = _NOTHING_SAID) -> Plan:
+def survey(
+    path: Path,
+    environment_path: Path,
+    consent: Consent = _NOTHING_SAID,
+    variant: Variant = AS_WRITTEN,
+) -> Plan:
     """Check the files, ask every system if it is there, resolve the targets, and ask every guard.
 
     Touches nothing. What guards refuse stands in the plan; who may break something asks `make`.
@@ -51,7 +59,7 @@ def survey(path: Path, environment_path: Path, consent: Consent = _NOTHING_SAID)
     Raises:
         InvalidInput, Refused, Unreachable: a file is wrong, or a system is not there.
     """
-    plan = read(path, environment_path)
+    plan = read(path, environment_path, variant)
     systems = ask(plan.environment)
     answers = Answers()
     guards.ask(plan, consent, answers)
@@ -62,13 +70,18 @@ def survey(path: Path, environment_path: Path, consent: Consent = _NOTHING_SAID)
     )
 
 
-def make(path: Path, environment_path: Path, consent: Consent = _NOTHING_SAID) -> Plan:
+def make(
+    path: Path,
+    environment_path: Path,
+    consent: Consent = _NOTHING_SAID,
+    variant: Variant = AS_WRITTEN,
+) -> Plan:
     """The same, when no guard refuses.
 
     Raises:
         InvalidInput, Refused, Unreachable: before anything was touched.
     """
-    plan = survey(path, environment_path, consent)
+    plan = survey(path, environment_path, consent, variant)
     for refusal in plan.refusals():
         raise refusal
     return plan

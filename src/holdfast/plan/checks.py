@@ -2,6 +2,7 @@
 
 from holdfast.arrivals import fewest, words
 from holdfast.documents import ObjectiveFile
+from holdfast.documents.variants import INSTANT
 from holdfast.errors import InvalidInput
 from holdfast.measure import needed
 from holdfast.plan.made import Plan
@@ -10,7 +11,6 @@ MARGIN_S = 5.0  # a hold outlasts promise + stable + longest limit by this much
 HOLD_MIN_S = 60.0  # a held fault is never shorter: a slower mechanism might still react
 GROWTH = 2.0  # a phase may grow to this many times its length until success can be decided
 WINDOW_MIN = 299  # requests a window needs to exclude 1 % bad at 95 % confidence
-IRREVERSIBLE = {("holdfast.actions.pods", "kill")}
 
 
 def check_hold(plan: Plan) -> None:
@@ -30,7 +30,7 @@ def check_hold(plan: Plan) -> None:
         )
     slowest = max(plan.environment.periods.values(), default=0.0) + extension.stable
     floor = max(HOLD_MIN_S, slowest)
-    held = next(plan.experiment.faults()).calls not in IRREVERSIBLE
+    held = next(plan.experiment.faults()).calls not in INSTANT
     if held and at_least < floor:
         raise InvalidInput(
             f"{place}: at_least",

@@ -25,6 +25,7 @@ class Plan:
     systems: Mapping[str, str] = field(default_factory=dict)
     guards: Sequence[Answer] = ()
     prediction: Mapping[str, Any] | None = None
+    control: str = ""
 
     def record(self) -> dict[str, Any]:
         """The plan as it is written down."""
@@ -32,6 +33,7 @@ class Plan:
             "holdfast": __version__,
             "name": self.experiment.name,
             "title": self.experiment.title,
+            "control": self.control,
             "experiment": self.experiment.document,
             "extension": self.experiment.extension.model_dump(mode="json"),
             "environment": self.environment.model_dump(mode="json"),
