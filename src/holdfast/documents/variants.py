@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from holdfast.documents.kinds import per_second
@@ -55,7 +55,8 @@ def vary(document: Any, variant: Variant) -> Any:
 
 def _shorten(document: Any) -> None:
     (ours,) = [one for one in document["extensions"] if one.get("name") == "holdfast"]
-    slowest = min(per_second(rate) for rate in ours["load"].values())
+    rates = [per_second(one) for one in ours["load"].values() if isinstance(one, str)]
+    slowest = min(rates, default=inf)  # of a shape, the plan itself says what is too short
     phase = f"{max(_SHORT_S, ceil((_LATENCY_NEEDS + 1) / slowest)):g}s"
     ours["before"] = ours["after"] = phase
     fault, wait = document["method"][0]["provider"], document["method"][1]["provider"]
