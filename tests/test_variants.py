@@ -106,7 +106,7 @@ def test_a_plan_says_which_control_run_it_is(here: Here) -> None:
 def test_a_null_run_breaks_nothing(here: Here) -> None:
     from holdfast.plan import make
 
-    plan = make(here.path("slow-gateway"), here.environment, NULL)
+    plan = make(here.path("slow-gateway"), here.environment, variant=NULL)
     assert plan.targets == []
 
 
@@ -260,6 +260,7 @@ def test_options_that_do_not_go_together(here: Here, arguments: list[str], words
 
 
 def test_sabotage_and_controls_are_refused_in_production(here: Here) -> None:
+    here.document = {**here.document, "kind": "production"}
     path, environment = here.path("slow-gateway"), here.environment
     words = refused(6, "run", path, "-e", environment, "--sabotage", "bypass")
     assert "it is production, and defects are planted in a laboratory only" in words

@@ -65,7 +65,7 @@ def command(
 
     def make(name: str, defect: str) -> "Plan":
         variant = Variant(null=not defect, sabotage=defect, short=short)
-        return plan.make(matrix.parent / f"{name}.yaml", environment_path, variant)
+        return plan.make(matrix.parent / f"{name}.yaml", environment_path, variant=variant)
 
     path, found = suite.stamped(runs, "controls"), suite.Controls(())
     with Progress("controls") as progress:
