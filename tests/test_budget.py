@@ -115,7 +115,7 @@ def test_a_row_that_was_changed_is_found_out(tmp_path: Path) -> None:
     budget.book(tmp_path, ROW)
     ledger = tmp_path / budget.LEDGER
     ledger.write_text(ledger.read_text().replace("12.5", "0.5", 1))
-    assert "the chain of hashes is broken" in refused(2, "budget", "--runs", tmp_path)
+    assert "line 1: its checksum is wrong" in refused(2, "budget", "--runs", tmp_path)
 
 
 def test_budget_prints_what_is_left_of_both_promises(tmp_path: Path) -> None:
