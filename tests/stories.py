@@ -41,6 +41,8 @@ class Fate:
     code: int = 200
 
 
+JUST_S = 0.02  # over a promise at the end of a slow start, and under it from then on
+
 type Service = Callable[[float, float, random.Random], Fate]  # sent, usual duration, chance
 
 
@@ -88,6 +90,32 @@ def partly(start: float, end: float, share: float) -> Service:
     return service
 
 
+def flapping(start: float, times: int, turn_s: float) -> Service:
+    """Bad and good by turns, each for so long; bad so many times."""
+
+    def service(sent: float, took: float, _: random.Random) -> Fate:
+        turn, into = divmod(sent - start, 2 * turn_s)
+        is_bad = 0 <= turn < times and into < turn_s
+        return Fate(sent + 0.001, "wrong", 503) if is_bad else Fate(sent + took)
+
+    return service
+
+
+def slow_start(start: float, end: float, within: float) -> Service:
+    """Dead for the first half; then slow, ever less, and from the end on just within a promise."""
+    middle = (start + end) / 2
+    steep = (2 * within - JUST_S) / (end - middle)
+    stopped = dead(start, middle)
+
+    def service(sent: float, took: float, chance: random.Random) -> Fate:
+        if sent < middle:
+            return stopped(sent, took, chance)
+        sunk = steep * (sent - middle) + (2 * JUST_S if sent >= end else 0)
+        return Fate(sent + max(took, 3 * within - sunk))
+
+    return service
+
+
 def one_after_another(*services: Service) -> Service:
     """The first of the services that does anything but serve well."""
 
@@ -107,6 +135,7 @@ class Customers:
     start: float = -5.0
     end: float = 20.0
     seed: int = 1
+    took: tuple[float, float] = (0.004, 0.030)  # seconds until a good answer
 
     def meet(self, service: Service) -> list[Sample]:
         """Their record of that service."""
@@ -117,7 +146,7 @@ class Customers:
 
     def _one(self, due: float, service: Service, chance: random.Random) -> Sample:
         sent = due + chance.uniform(0, 0.0002)
-        fate = service(sent, chance.uniform(0.004, 0.030), chance)
+        fate = service(sent, chance.uniform(*self.took), chance)
         if fate.done > due + self.journey.limit:
             fate = Fate(due + self.journey.limit, "timeout", 0)
         name = self.journey.name

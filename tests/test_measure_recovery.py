@@ -20,10 +20,12 @@ from tests.stories import (
     Service,
     dead,
     errors,
+    flapping,
     frozen,
     ns,
     one_after_another,
     partly,
+    slow_start,
     span,
     well,
 )
@@ -108,6 +110,38 @@ def test_the_truth_lies_in_the_interval_when_the_share_falls_step_by_step() -> N
         )
 
     assert coverage(stairs) >= 0.95
+
+
+@pytest.mark.parametrize("seconds", [0.6, 2.0, 2.4, 8.0])
+def test_the_truth_lies_in_the_interval_when_the_service_starts_slowly(seconds: float) -> None:
+    """It looks like a hang, of which more would be known."""
+    for seed in range(12):
+        end = 1 + seed / 50 + seconds
+        service = slow_start(end - seconds, end, QUICK.within)
+        samples = Customers(QUICK, start=-3, end=20, seed=seed).meet(service)
+        low, high = low_high(seen(samples, journey=QUICK))
+        assert low < end <= high < end + 0.55
+
+
+@pytest.mark.parametrize("service", [errors, dead, lambda a, b: partly(a, b, 0.2)])
+def test_the_true_beginning_lies_in_its_interval(
+    service: Callable[[float, float], Service],
+) -> None:
+    """Nobody announced it: the first requests of a partial outage may all have been lucky."""
+    covered = 0
+    for seed in range(60):
+        start = 2 + seed / 61
+        samples = Customers(start=-3, end=14, seed=seed).meet(service(start, start + 3))
+        began = seen(samples, hold=13).outages[0].start
+        covered += began.low < ns(start) <= began.high
+    assert covered >= 57
+
+
+def test_a_flapping_service_is_well_when_it_was_bad_for_the_last_time() -> None:
+    found = seen(Customers(end=20).meet(flapping(1.0, 5, 0.3)))
+    assert [(one.kind, one.bad) for one in found.outages] == [("flapping", 150)]
+    low, high = low_high(found)
+    assert low < 1 + 9 * 0.3 <= high < 1 + 9 * 0.3 + 0.1
 
 
 def test_an_outage_is_known_to_one_and_a_half_requests() -> None:

@@ -20,6 +20,7 @@ TOLERATED = 1000  # one bad request in so many is no outage
 LEAST = 299  # requests, below which a window says nothing
 _ALPHA = 0.05
 _TAILS = (10, 30, 100)  # the last so many gaps between bad requests, as the share may have changed
+_AT_ONCE = 0.04  # of its own wait, within which the first answer is followed by all that waited
 _UNLIKELY = 1e-6  # a run of good requests that chance does not make
 
 
@@ -204,8 +205,11 @@ def _outage(stretch: Stretch, bads: Sequence[Request]) -> Outage:
         )
     if good and kind == "hang":
         low = max(low, _answered_by(stretch, good))
-    earlier = [one.sent for one in stretch.requests[:lo] if not one.bad]
-    start = Interval(max([stretch.start, *earlier]), max(began_by, stretch.start))
+    earlier: float = max((one.sent for one in stretch.requests[:lo] if not one.bad), default=0)
+    if mixed:
+        first_sent = min(one.sent for one in bads)
+        earlier = min(earlier, first_sent - _tail([-one.sent for one in bads]))
+    start = Interval(max(stretch.start, earlier), max(began_by, stretch.start))
     return Outage(start, Interval(low, high), len(bads), kind, stretch.journey)
 
 
@@ -238,11 +242,19 @@ def _tail(sent: Sequence[int]) -> float:
 
 
 def _answered_by(stretch: Stretch, good: Request) -> int:
-    """A hang: the last request that would have been answered before this one, had all been well."""
+    """A hang: the last request that would have been answered before this one, had all been well.
+
+    A service that thaws answers all that waited at once; one that is only slow, and ever less, does
+    not: of it, no more is known than that its last bad request was sent.
+    """
     later = [one.done - one.sent for one in stretch.goods if one.sent > good.done]
     calm = max(stretch.calm, percentile_999(later))
-    sent = [one.sent for one in stretch.requests if one.sent <= good.done - 2 * calm]
-    return max(sent, default=stretch.start) if calm else stretch.start
+    waited = (one.done for one in stretch.requests if one.sent < good.done <= one.done)
+    at_once = 2 * (stretch.calm or calm) + _AT_ONCE * (good.done - good.sent)
+    if not calm or max(waited, default=good.done) > good.done + at_once:
+        return stretch.start
+    sent = (one.sent for one in stretch.requests if one.sent <= good.done - 2 * calm)
+    return max(sent, default=stretch.start)
 
 
 def percentile_999(durations: Iterable[int]) -> int:
