@@ -87,7 +87,7 @@ def acquire(run: Run, environment: Environment) -> Held:
             if watched.renewed or _recent(lease):
                 break
             continue
-        taken = lease.taken(mine) if lease else Lease(seconds=LASTS_S).taken(mine)
+        taken = (lease or Lease()).taken(mine, LASTS_S)
         if now := leases.replace(NAME, taken) if lease else leases.create(NAME, taken):
             held = Held(now.holder, now.uid, now.transitions)
             run.write_json(FILE, asdict(held))
@@ -202,7 +202,7 @@ def _note(environment: Environment, reason: str) -> str:
         lease = leases.get(NAME)
         noted = {STOP: reason} if reason else {}
         if lease is None:
-            if not reason or leases.create(NAME, Lease(seconds=LASTS_S, annotations=noted)):
+            if not reason or leases.create(NAME, Lease(annotations=noted)):
                 return ""
             continue
         others = {key: value for key, value in lease.annotations.items() if key != STOP}

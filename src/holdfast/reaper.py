@@ -83,11 +83,11 @@ class Reaper:
         """Its own lease says that it is there."""
         mine = self._leases.get(lock.REAPER)
         if mine is None:
-            self._leases.create(lock.REAPER, Lease(seconds=lock.LASTS_S).taken(owner()))
+            self._leases.create(lock.REAPER, Lease().taken(owner(), lock.LASTS_S))
         elif mine.holder == owner():
             self._leases.replace(lock.REAPER, mine.renew())
         else:
-            self._leases.replace(lock.REAPER, mine.taken(owner()))
+            self._leases.replace(lock.REAPER, mine.taken(owner(), lock.LASTS_S))
 
 
 def _key(one: Found) -> str:

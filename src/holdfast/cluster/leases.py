@@ -19,7 +19,7 @@ class Lease:
 
     holder: str = ""
     transitions: int = 0
-    seconds: int = 15
+    seconds: int = 0
     renewed: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     uid: str = ""
@@ -30,9 +30,10 @@ class Lease:
         """The fencing token: it rises with each holder, and a lease made anew has another uid."""
         return f"{self.uid}/{self.transitions}"
 
-    def taken(self, holder: str) -> "Lease":
+    def taken(self, holder: str, seconds: int) -> "Lease":
         """The same with its next holder; what others noted on it stays."""
-        return replace(self, holder=holder, transitions=self.transitions + 1).renew()
+        transitions = self.transitions + 1
+        return replace(self, holder=holder, transitions=transitions, seconds=seconds).renew()
 
     def renew(self) -> "Lease":
         """The same, renewed now."""
@@ -80,9 +81,9 @@ class Leases:
         if lease.uid:
             metadata |= {"uid": lease.uid, "resourceVersion": lease.version}
         spec = {
-            "holderIdentity": lease.holder,
+            "holderIdentity": lease.holder or None,
             "leaseTransitions": lease.transitions,
-            "leaseDurationSeconds": lease.seconds,
+            "leaseDurationSeconds": lease.seconds or None,
             "renewTime": lease.renewed or None,
         }
         return {**_KIND, "metadata": metadata, "spec": spec}
