@@ -33,7 +33,7 @@ class Answers:
         Raises:
             HoldfastError: its refusal, which is kept, too.
         """
-        guard = getattr(check, "__name__", "").removeprefix("check_").replace("_", " ")
+        guard = getattr(check, "__name__", "").lstrip("_").removeprefix("check_").replace("_", " ")
         try:
             self.given.append(Answer(guard, check(*given, **named)))
         except HoldfastError as error:

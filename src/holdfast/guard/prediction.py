@@ -35,7 +35,7 @@ class Outlook:
     service: bool
     ready: int
     goes: int
-    placed: Counter[str] = field(default_factory=Counter)
+    placed: dict[str, int] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
 
 
@@ -77,7 +77,7 @@ def predict(
         if node is None:
             outlook.pending.append(f"{pod.name}: {why}")
         else:
-            outlook.placed[node.zone] += 1
+            outlook.placed[node.zone] = outlook.placed.get(node.zone, 0) + 1
     no = tuple(one for it in outlooks.values() for one in it.pending)
     doubts = tuple(_doubts(going.pods, nodes, whole=whole))
     carries = "no" if no else "unknown" if doubts else "yes"
