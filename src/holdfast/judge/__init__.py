@@ -6,7 +6,7 @@ fault that was not shown makes every finding unknown, whatever customers saw.
 
 from dataclasses import dataclass, field
 
-from holdfast.judge import customers, platform, timeline, witness
+from holdfast.judge import customers, platform, prediction, timeline, witness
 from holdfast.judge.counts import Counts
 from holdfast.judge.finding import Ground, Judged
 from holdfast.judge.timeline import Timeline
@@ -50,7 +50,11 @@ def judge(record: Record) -> Judgement:
     judged = [_one(name, ground, proofs) for name in record.plan["objectives"]]
     findings = tuple(one.finding for one in judged)
     verdict = worst(one.verdict for one in findings)
-    observations = (*ground.observations(), *(o for one in judged for o in one.observations))
+    observations = (
+        *ground.observations(),
+        *prediction.observe(ground),
+        *(o for one in judged for o in one.observations),
+    )
     return Judgement(
         when,
         ground.counts,
