@@ -100,6 +100,7 @@ class FakeKubernetes:
         self.pods: dict[tuple[str, str], Json] = {}
         self.listed: dict[str, list[Json]] = {}  # other kinds, such as `deployments`
         self.leases: dict[str, Json] = {}
+        self.other: dict[str, Json] = {}  # documents of other API groups, by path
         self.forbidden: set[str] = set()
         self.deaf: set[str] = set()
         self.before: Callable[[str, str], None] = lambda _method, _path: None
@@ -184,6 +185,8 @@ class FakeKubernetes:
                 return 201, {"status": {"allowed": right not in self.forbidden}}
             if "leases" in parts:
                 return self._lease(method, parts[parts.index("leases") + 1 :], body)
+            if parts[0] == "apis" and (len(parts) < 4 or url.path in self.other):
+                return self._other(url.path)
             selector = parse_qs(url.query).get("labelSelector", [""])[0]
             return self._resource(method, parts[2 if parts[0] == "api" else 3 :], body, selector)
 
@@ -223,6 +226,12 @@ class FakeKubernetes:
         metadata = {**body["metadata"], "uid": uid, "resourceVersion": str(self._version)}
         self.leases[key] = {**copy.deepcopy(body), "metadata": metadata}
         return 200, copy.deepcopy(self.leases[key])
+
+    def _other(self, path: str) -> Answer:
+        kind = path.rpartition("/")[2]
+        if f"list {kind}" in self.forbidden:
+            return _failed(403, f"{kind} is forbidden: cannot list resource")
+        return (200, self.other[path]) if path in self.other else _failed(404, f"no {path}")
 
     def _listed(self, kind: str, namespace: str | None, selector: str) -> list[Json]:
         if kind == "nodes":

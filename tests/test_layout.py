@@ -37,6 +37,7 @@ ROWS = {
         "experiment",
         "rights",
         "sabotage",
+        "residue",
     },
     3: {"actions", "probes", "load"},
     4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},

@@ -22,6 +22,7 @@ _COMMANDS = {
     "judge": "Judge a run again from its folder, offline.",
     "report": "Render a run's report again, offline.",
     "budget": "What runs have cost of the yearly error budget, and what a year may bring.",
+    "residue": "List what any run or tool left behind. Touches nothing.",
     "undo": "Undo whatever a run has left behind.",
     "stop": "End and undo the run that is going on, and refuse new ones.",
 }

@@ -83,6 +83,19 @@ class Cluster:
             f"/apis/policy/v1/{place}", lambda it: [read_budget(one) for one in it["items"]]
         )
 
+    def read(self, path: str) -> Json:
+        """One document of the API as it is; empty when there is no such path."""
+        return self._client.call("GET", path, accept=(404,)) or {}
+
+    def listed(self, path: str) -> list[Json]:
+        """The objects of a list as they are; none when the API has no such kind."""
+        items = self.read(path).get("items") or []
+        if not isinstance(items, list):
+            raise Unreachable(
+                self._client.url, f"{path} has another form", "Is this a Kubernetes API server?"
+            )
+        return items
+
     def delete_pods(self, pods: Sequence[Pod], grace_seconds: int) -> None:
         """Delete pods at the same time, and read back that each is gone or going.
 

@@ -64,6 +64,7 @@ def survey(
     answers = Answers()
     guards.ask(plan, consent, answers)
     targets = guards.resolve(plan, answers)
+    answers.hear(guards.check_residue, plan.environment, targets)
     prediction = None if answers.refusals() else guards.predict(plan)
     return replace(
         plan, targets=targets, systems=systems, guards=answers.given, prediction=prediction

@@ -1,12 +1,15 @@
 """Every guard that can be asked before a run, and what each says."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from holdfast import experiment, guard, rights
+from holdfast import experiment, guard, residue, rights
 from holdfast.clock import utc_now
 from holdfast.cluster import Cluster
+from holdfast.documents import Environment
 from holdfast.errors import Refused, Unreachable
 from holdfast.guard import Answers, Consent
+from holdfast.heal import open_systems
 from holdfast.plan.checks import GROWTH
 from holdfast.plan.made import Plan
 from holdfast.prometheus import Prometheus
@@ -53,6 +56,17 @@ def resolve(plan: Plan, answers: Answers) -> list[dict[str, Any]]:
     except (Refused, Unreachable) as error:
         answers.keep(error)
         return []
+
+
+def check_residue(environment: Environment, targets: Iterable[Mapping[str, Any]]) -> str:
+    """Is nothing left behind that a run would meet? In production everything has to be asked."""
+    systems, watched = open_systems(environment), environment.workload.namespace
+    allowed = {watched, *environment.policy.namespaces}
+    found = residue.find(systems.cluster, systems.toxiproxies, allowed)
+    hit = {str(one["namespace"]) for one in targets if "namespace" in one}
+    whole = environment.kind == "production"
+    residue.check(found, targets, {watched, *hit}, needs_all=whole)
+    return "; ".join(["nothing in the way", *(f"not asked: {name}" for name in found.not_asked)])
 
 
 def predict(plan: Plan) -> dict[str, Any] | None:
