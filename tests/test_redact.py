@@ -135,13 +135,13 @@ def test_a_client_key_is_a_secret(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(document))
     code = (
-        "from holdfast.cluster.client import _keep_secrets\n"
+        "from holdfast.cluster.credentials import keep_secrets\n"
         "from kubernetes.client.configuration import Configuration\n"
         "from kubernetes.config.kube_config import load_kube_config\n"
         "from holdfast.redact import redacted\n"
         "configuration = Configuration()\n"
         f"load_kube_config({str(path)!r}, None, configuration, persist_config=False)\n"
-        "_keep_secrets(configuration)\n"
+        "keep_secrets(configuration)\n"
         f"print(redacted({key!r} + 'k' * 64))\n"
     )
     assert told_by_a_child(code) == "[redacted][redacted]\n"

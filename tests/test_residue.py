@@ -303,6 +303,14 @@ def test_another_tool_that_may_not_be_looked_at(kubernetes: FakeKubernetes, tmp_
     assert set(look(kubernetes, tmp_path).not_asked) == {"networkchaos in wallet"}
 
 
+def test_discovery_that_is_not_allowed(kubernetes: FakeKubernetes, tmp_path: Path) -> None:
+    chaos_mesh(kubernetes)
+    kubernetes.forbidden = {"list v1alpha1"}
+    not_asked = look(kubernetes, tmp_path).not_asked
+    assert set(not_asked) == {"other chaos tools"}
+    assert "no right to get /apis/chaos-mesh.org/v1alpha1 (403)" in not_asked["other chaos tools"]
+
+
 # ── a run does not start ──────────────────────────────────────────────────────────────────────────
 
 

@@ -65,9 +65,7 @@ class Client:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            credentials.keep_secrets(
-                self._api.configuration
-            )  # a token may have been renewed just now
+            credentials.keep_secrets(self._api.configuration)  # one may have been renewed
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT_S, self._call_s))
             return answer.status, answer.read()
 
@@ -144,9 +142,9 @@ def _wrong(url: str, code: int, content: bytes, wanted: str) -> HoldfastError:
 
 def _wanted(method: str, path: str) -> str:
     """The right that a call needs, as an administrator would write it."""
-    if not path.startswith(("/api/", "/apis/")):
+    parts = path.split("/")[4 if path.startswith("/apis/") else 3 :]
+    if not parts:
         return f"get {path}"
-    parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
     namespace = f" in namespace {parts[1]}" if parts[0] == "namespaces" and len(parts) > 2 else ""
     parts = parts[2:] if namespace else parts
     verb = "list" if method == "GET" and len(parts) == 1 else _VERBS[method]
