@@ -90,8 +90,9 @@ def serving(
 class FakeKubernetes:
     """Pods and nodes behind the API's own paths, codes and preconditions.
 
-    `forbidden` holds rights such as `delete pods`; `deaf` methods answer well and do nothing;
-    `before` is called with method and path before each request, to let somebody else act first.
+    `forbidden` holds rights such as `delete pods`; `policies` says what refuses a dry run; `deaf`
+    methods answer well and do nothing; `before` is called with method and path before each request,
+    to let somebody else act first.
     """
 
     def __init__(self) -> None:
@@ -102,7 +103,9 @@ class FakeKubernetes:
         self.leases: dict[str, Json] = {}
         self.other: dict[str, Json] = {}  # documents of other API groups, by path
         self.forbidden: set[str] = set()
+        self.denies = ""  # what an admission policy says to every change
         self.deaf: set[str] = set()
+        self.policies = {"labels": "holdfast-nodes", "annotations": "holdfast-fencing"}
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.calls: list[tuple[str, str]] = []
         self.accepted: list[socket.socket] = []
@@ -187,13 +190,24 @@ class FakeKubernetes:
                 return self._lease(method, parts[parts.index("leases") + 1 :], body)
             if parts[0] == "apis" and (len(parts) < 4 or url.path in self.other):
                 return self._other(url.path)
+            if "dryRun=All" in url.query:
+                return self._tried(body[-1]["path"].rpartition("/")[2])
             selector = parse_qs(url.query).get("labelSelector", [""])[0]
             return self._resource(method, parts[2 if parts[0] == "api" else 3 :], body, selector)
+
+    def _tried(self, part: str) -> Answer:
+        """What the admission policy says to a change of that part of a node's metadata."""
+        if name := self.policies.get(part):
+            words = f"with binding '{name}' denied request: holdfast does not do that"
+            return _failed(403, f"nodes is forbidden: ValidatingAdmissionPolicy '{name}' {words}")
+        return 200, {}
 
     def _resource(self, method: str, parts: list[str], body: Any, selector: str) -> Answer:
         namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 2 else None
         kind, *name = parts[2:] if namespace else parts
         verb = {"DELETE": "delete", "PATCH": "patch"}.get(method, "get" if name else "list")
+        if self.denies and verb not in ("get", "list"):
+            return _failed(403, f"{kind} is forbidden: {self.denies}")
         if f"{verb} {kind}" in self.forbidden:
             return _failed(403, f"{kind} is forbidden: cannot {verb} resource")
         if kind == "namespaces":

@@ -243,9 +243,19 @@ def test_doctor_says_that_all_is_well(here: Here) -> None:
     ended = holdfast("doctor", "-e", here.environment)
     assert ended.code == 0
     lines = ended.stdout.splitlines()
-    assert len(lines) == 8
-    assert all(line.startswith("ok ") for line in lines)
+    assert len(lines) == 10
+    assert all(line.startswith("ok ") for line in lines[:-1])
     assert "ok    prometheus: 3.5.0" in lines
+    assert lines[-2] == "ok    admission policy: present"
+    assert lines[-1].startswith("note  reaper: absent: nobody undoes a fault if this host is lost")
+
+
+def test_doctor_says_when_only_our_own_code_keeps_to_the_policy(here: Here) -> None:
+    here.kubernetes.policies = {}
+    ended = holdfast("doctor", "-e", here.environment)
+    assert ended.code == 0
+    absent = "absent (holdfast-nodes, holdfast-fencing): apply deploy/"
+    assert f"note  admission policy: {absent}" in ended.stdout.splitlines()
 
 
 def test_doctor_says_all_that_is_wrong(here: Here) -> None:

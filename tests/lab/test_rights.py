@@ -6,6 +6,7 @@ Most attempts are server-side dry runs: every check of the API server is made, a
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmarks.rights import ACCOUNTS, EVERYWHERE, Person, account, admin, tabl
 from holdfast.clock import until
 from lab.addresses import REPOSITORY, Lab
 from lab.kubernetes_api import APPLY
+from tests.lab.conftest import holdfast
 
 pytestmark = pytest.mark.lab
 
@@ -630,3 +632,20 @@ def test_a_pod_that_could_be_root_is_not_admitted(boss: Person) -> None:
     answer = said(boss.call("POST", f"/api/v1/namespaces/holdfast/pods{DRY}", body))
     assert answer.startswith("403")
     assert 'violates PodSecurity "restricted' in answer
+
+
+def test_doctor_finds_the_rights_and_tries_the_policy(lab_folder: Path, boss: Person) -> None:
+    """With the service account of holdfast, which may not even list policies."""
+    before = boss.call("GET", NODE)[1]["metadata"]
+    done = holdfast("doctor", "--json", folder=lab_folder)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0, found
+    assert found["admission policy"] == "present"
+    assert found["rights"].startswith(
+        "undo: list nodes, get nodes, patch nodes, list pods in wallet"
+    )
+    after = boss.call("GET", NODE)[1]["metadata"]
+    assert (after["labels"], after.get("annotations")) == (
+        before["labels"],
+        before.get("annotations"),
+    )

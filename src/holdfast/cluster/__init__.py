@@ -150,9 +150,17 @@ class Cluster:
         """
         return self._settle(name, "", lambda now: changes.untaint(now, key, run), FaultRemains)
 
-    def may(self, verb: str, resource: str, namespace: str = "", group: str = "") -> bool:
-        """Do this kubeconfig's rights allow it? An empty namespace means all of them."""
-        wanted = {"verb": verb, "resource": resource, "namespace": namespace, "group": group}
+    def may(
+        self, verb: str, resource: str, namespace: str = "", group: str = "", name: str = ""
+    ) -> bool:
+        """Do our rights allow it? Empty: in all namespaces, of the core group, all objects."""
+        wanted = {
+            "verb": verb,
+            "resource": resource,
+            "namespace": namespace,
+            "group": group,
+            "name": name,
+        }
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -7,19 +7,21 @@ after a time limit in all. Credentials that are not accepted any more are read a
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from holdfast.clock import within
 from holdfast.cluster import credentials
-from holdfast.errors import HoldfastError, InvalidInput, Unreachable
+from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
 from holdfast.redact import redacted
 
 _CONNECT_S = 2.0
 _EXPIRED = 401
 _LONGEST = 10_000  # bytes of such an answer that are looked at
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
+_DENIED = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.* denied request: (.*)", re.DOTALL)
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 type Json = dict[str, Any]
@@ -53,6 +55,7 @@ class Client:
 
         Raises:
             Unreachable: absent, silent, no Kubernetes API, or not allowed: names the missing right.
+            Refused: the cluster's admission policy forbids it, whatever our rights.
         """
         kind = "application/json-patch+json" if method == "PATCH" else "application/json"
 
@@ -130,10 +133,14 @@ def _object(content: bytes) -> Json | None:
 def _wrong(url: str, code: int, content: bytes, wanted: str) -> HoldfastError:
     document = _object(content) or {}
     said = str(document.get("message") or content[:_LONGEST].decode(errors="replace").strip())
-    said = redacted(said)[:_EXCERPT]  # before it is cut: half a secret would not be found
+    said = redacted(said)  # before it is cut: half a secret would not be found
+    denied, said = _DENIED.search(said), said[:_EXCERPT]
     if code == _EXPIRED:
         why = "it does not accept our credentials (401), which were just read once more"
         return Unreachable(url, why, "Renew them where `kubernetes.kubeconfig` says")
+    if code == 403 and denied:
+        why = f"'{denied[1]}' does not let us {wanted}: {denied[2][:_EXCERPT]}"
+        return Refused("the cluster's admission policy", why, "docs/deploy.md says what it is for")
     if code == 403:
         return Unreachable(url, f"no right to {wanted} (403): {said}", "Grant exactly that right")
     reason = f"it answered {code}: {said}"

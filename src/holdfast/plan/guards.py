@@ -38,8 +38,7 @@ def ask(plan: Plan, consent: Consent, answers: Answers) -> None:
 
 def _check_rights(plan: Plan) -> str:
     modules = [one.provider.module for one in plan.experiment.faults()]
-    rights.check(plan.environment, modules)
-    return "all that the fault and its undo need"
+    return rights.words(rights.granted(plan.environment, modules))
 
 
 def resolve(plan: Plan, answers: Answers) -> list[dict[str, Any]]:

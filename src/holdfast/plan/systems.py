@@ -7,7 +7,7 @@ import requests
 
 from holdfast import guard, lock, rights
 from holdfast.clock import within
-from holdfast.cluster import Cluster
+from holdfast.cluster import Cluster, deployed
 from holdfast.documents import Environment
 from holdfast.errors import HoldfastError, Unreachable
 from holdfast.heal import open_systems
@@ -28,8 +28,15 @@ def ask(environment: Environment) -> dict[str, str]:
 
 
 def problems(environment: Environment) -> dict[str, HoldfastError | str]:
-    """Each system's version, and the rights, or what is wrong with them, for `holdfast doctor`."""
-    return _answered(questions(environment) | {"rights": lambda: _all_rights(environment)})
+    """Each system's version, the rights, and what of deploy/ is there, for `holdfast doctor`."""
+    kubeconfig = environment.kubernetes.kubeconfig
+    more: dict[str, Callable[[], str]] = {
+        "rights": lambda: _all_rights(environment),
+        "admission policy": lambda: deployed.admission(kubeconfig),
+        "reaper": lambda: deployed.reaper(kubeconfig, environment.kubernetes.namespace),
+    }
+    asked = questions(environment)
+    return _answered(asked | more | asked)  # a system that a run needs is asked as for a run
 
 
 def _answered(asked: Mapping[str, Callable[[], str]]) -> dict[str, HoldfastError | str]:
@@ -70,8 +77,7 @@ def _kubernetes(environment: Environment) -> str:
 
 
 def _all_rights(environment: Environment) -> str:
-    rights.check(environment, ["holdfast.actions.zones", "holdfast.actions.pods"])
-    return "every action, and its undo"
+    return rights.words(rights.granted(environment, (rights.ZONES, rights.PODS)))
 
 
 def _entrance(url: str) -> str:
