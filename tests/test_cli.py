@@ -27,7 +27,18 @@ from tests.stories import errors, settlement
 from tests.test_documents import ENVIRONMENT, changed
 
 HOLDFAST = Path(sys.executable).with_name("holdfast")
-COMMANDS = ["budget", "collect", "controls", "doctor", "judge", "plan", "report", "run", "undo"]
+COMMANDS = [
+    "budget",
+    "collect",
+    "compare",
+    "controls",
+    "doctor",
+    "judge",
+    "plan",
+    "report",
+    "run",
+    "undo",
+]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ ROWS = {
     },
     3: {"actions", "probes", "load"},
     4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},
-    5: {"pipeline", "suite"},
+    5: {"pipeline", "suite", "compare"},
     6: {"cli"},
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}

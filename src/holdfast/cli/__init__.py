@@ -17,6 +17,7 @@ _COMMANDS = {
     "plan": "Show what an experiment would break, and what is refused and why. Touches nothing.",
     "approve": "Approve an experiment as the second person that production needs.",
     "run": "Run an experiment: break, measure, heal, judge, report.",
+    "compare": "Has a run become slower than the accepted runs before it?",
     "controls": "Run experiments without a fault and against planted defects.",
     "collect": "Ask every system again for its records of a run.",
     "judge": "Judge a run again from its folder, offline.",
