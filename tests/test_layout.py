@@ -25,7 +25,7 @@ ROWS = {
         "files",
         "arrivals",
     },
-    1: {"prometheus", "toxiproxy", "cluster", "store", "documents"},
+    1: {"prometheus", "toxiproxy", "cluster", "store", "documents", "credentials"},
     2: {
         "measure",
         "heal",

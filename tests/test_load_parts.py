@@ -10,11 +10,11 @@ import pytest
 
 from holdfast.clock import SECOND, now_ns
 from holdfast.load import pacing
-from holdfast.load.connections import MAX_AGE, Connection, Exchange, Pool
+from holdfast.load.connections import MAX_AGE, Connection, Entrance, Pool
 from holdfast.load.process import socket_bound
 from holdfast.load.record import Lateness
 from holdfast.load.schedule import schedule
-from holdfast.load.scripts import Ready, Script, quoted
+from holdfast.load.scripts import Exchange, Script, quoted
 from tests.load_case import environment, journey, transfer
 from tests.slow_server import SlowServer, serving
 
@@ -78,6 +78,7 @@ def test_a_request_as_bytes() -> None:
         "Content-Type: application/json\r\n"
         "Host: h:8080\r\n"
         "User-Agent: holdfast\r\n"
+        "X-Holdfast-Run: r1\r\n"
         f"Idempotency-Key: {ready.id}\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"\r\n{body}"
@@ -85,7 +86,7 @@ def test_a_request_as_bytes() -> None:
 
 
 def test_the_same_seed_gives_the_same_customers_and_new_ids() -> None:
-    def drawn(run_id: str, seed: int = 7) -> list[Ready]:
+    def drawn(run_id: str, seed: int = 7) -> list[Exchange]:
         one = script(transfer(), run_id=run_id, seed=seed)
         return [one.request() for _ in range(50)]
 
@@ -160,13 +161,12 @@ class Client:
 
     def __init__(self, server: SlowServer, most: int = 100) -> None:
         self.outcomes: asyncio.Queue[str] = asyncio.Queue()
-        self.pool = Pool(server.host, server.port, most, self._settle)
+        self.pool = Pool(Entrance.of(server.url, None), most, self._settle)
         self._server = server
 
     def send(self, path: str = "/ok") -> Exchange:
         """Send one GET."""
-        ready = script(journey(path), url=self._server.url).request()
-        exchange = Exchange(script(journey(path)), now_ns(), ready)
+        exchange = script(journey(path), url=self._server.url).request(now_ns())
         self.pool.send(exchange)
         return exchange
 
@@ -199,8 +199,8 @@ def test_a_connection_carries_a_hundred_requests(server: SlowServer) -> None:
 
 def test_a_connection_is_not_used_after_its_time(server: SlowServer) -> None:
     pool = Client(server).pool
-    assert Connection(pool, MAX_AGE).usable()
-    assert not Connection(pool, 0).usable()
+    assert Connection(pool, MAX_AGE).usable(now_ns())
+    assert not Connection(pool, 0).usable(now_ns())
 
 
 def test_a_request_that_finds_no_socket_is_recorded(server: SlowServer) -> None:

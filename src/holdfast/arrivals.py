@@ -52,14 +52,7 @@ class Pieces:
         """The k-th is due when the integral of the rate reaches k."""
         number = 0
         for start, end, before, rate, slope in self._pieces:
-            while True:
-                missing = number - before
-                root = rate * rate + 2 * slope * missing
-                if root <= 0 and missing > 0:
-                    break  # the rate falls to nothing before that many have come
-                at_s = start + (2 * missing / (rate + sqrt(root)) if missing > 0 else 0.0)
-                if at_s >= end:
-                    break
+            while (at_s := start + _needed(number - before, rate, slope)) < end:
                 yield at_s
                 number += 1
 
@@ -74,6 +67,16 @@ class Pieces:
     def turns(self, from_s: float, to_s: float) -> Iterable[float]:
         """Where a piece ends."""
         return [end for _, end, *_ in self._pieces if from_s < end < to_s]
+
+
+def _needed(requests: float, rate: float, slope: float) -> float:
+    """Seconds until so many were due, from the beginning of a piece; inf if that is never."""
+    if requests <= 0:
+        return 0.0
+    if not slope:
+        return requests / rate
+    root = rate * rate + 2 * slope * requests
+    return 2 * requests / (rate + sqrt(root)) if root >= 0 else inf
 
 
 class Listed:

@@ -32,6 +32,8 @@ from holdfast.documents.experiments import (
     ObjectiveFile,
     Pick,
     Request,
+    Step,
+    Until,
 )
 from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_second, seconds
 from holdfast.documents.policy import Alerts, Budget, Calendar, Hours, Policy
@@ -68,7 +70,9 @@ __all__ = [
     "RateFile",
     "Request",
     "Signal",
+    "Step",
     "Toxiproxy",
+    "Until",
     "Url",
     "Variant",
     "Workload",
@@ -114,7 +118,7 @@ def _wrong(place: str, error: ValidationError) -> InvalidInput:
 
 
 def read_environment(path: Path) -> Environment:
-    """The environment file; a relative `kubeconfig:` or `freeze:` lies beside it.
+    """The environment file; relative paths, such as `kubeconfig:`, lie beside it.
 
     The kubeconfig `in-cluster` is no path.
     """
@@ -129,7 +133,11 @@ def read_environment(path: Path) -> Environment:
         kubernetes = kubernetes.model_copy(update={"kubeconfig": place})
     if policy.freeze:
         policy = policy.model_copy(update={"freeze": beside(policy.freeze)})
-    return environment.model_copy(update={"kubernetes": kubernetes, "policy": policy})
+    entrance = environment.customers
+    if entrance.ca:
+        entrance = entrance.model_copy(update={"ca": beside(entrance.ca)})
+    changed = {"kubernetes": kubernetes, "policy": policy, "customers": entrance}
+    return environment.model_copy(update=changed)
 
 
 def read_calendar(path: Path) -> Calendar:

@@ -43,9 +43,13 @@ class Toxiproxy(Strict):
 
 
 class Customers(Strict):
-    """The entrance, and the values that journeys may pick from: synthetic accounts only."""
+    """The entrance, and the values that journeys may pick from: synthetic accounts only.
+
+    `ca` is a PEM file of the authorities that an https:// entrance is verified with.
+    """
 
     url: Url
+    ca: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
     values: dict[str, list[str]]
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from holdfast.arrivals import peak
 from holdfast.documents.kinds import Duration, Strict
-from holdfast.documents.load import Load, Recorded
+from holdfast.documents.load import Load, Positive, Recorded
 from holdfast.model import Journey
 
 
@@ -40,20 +40,56 @@ class Pick(Strict):
     pick: str
 
 
+class Until(Strict):
+    """Ask again until the answer has these members too."""
+
+    body: Annotated[dict[str, Any], Field(min_length=1)]
+    every: Positive
+    at_most: Positive
+
+
+class Step(Strict):
+    """One request of a journey that has several; `take` carries values over to later steps."""
+
+    request: Request
+    good: Good
+    take: dict[
+        Annotated[str, Field(pattern=r"^\w+$")], Annotated[str, Field(pattern=r"^body(\.[^.]+)+$")]
+    ] = {}
+    until: Until | None = None
+
+
 class JourneyFile(Strict):
-    """Something that a customer does, with what makes it good.
+    """Something that a customer does, with what makes it good: a request, steps, or Python.
 
     `within` is the promise, `target` the wish, `limit` when the customer gives up.
     """
 
-    request: Request
-    good: Good
+    request: Request | None = None
+    good: Good | None = None
+    steps: list[Step] = []
+    python: Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")] | None = None
     within: Duration
     target: Duration | None = None
     limit: Duration
     values: dict[str, Pick | Between] = {}
     money: bool = False
     entrance: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(map(bool, (self.request, self.steps, self.python))) != 1:
+            raise ValueError("one of `request`, `steps` and `python` is needed")
+        if bool(self.good) == bool(self.steps):
+            raise ValueError("`good` is needed, or else each of `steps` has its own")
+        return self
+
+    @property
+    def walk(self) -> list[Step]:
+        """Its requests, one after another; none when Python makes them."""
+        if self.request and self.good:
+            return [Step(request=self.request, good=self.good)]
+        return self.steps
 
     def judged(self, name: str) -> Journey:
         """What judging needs of it."""

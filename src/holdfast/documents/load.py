@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from holdfast import files
 from holdfast.documents.kinds import Duration, Rate, Strict
 from holdfast.errors import InvalidInput
 
 MAX_INSTANTS = 100_000  # of one recording: `plan.json` holds them, so that a verdict can be redone
+_MAX_BYTES = 4 << 20
 _MAX_RATE = 10_000.0  # a second, where instants are known one by one
 
 type Positive = Annotated[Duration, Field(gt=0)]
@@ -75,14 +77,16 @@ class Recorded(Strict):
             return self
         path = folder / self.file
         try:
-            lines = path.read_text().split()
+            lines = files.read(path, _MAX_BYTES).decode().split()
             instants = [_instant(number, line) for number, line in enumerate(lines, 1)]
             if not instants:
                 raise ValueError("it holds no instant")
             return self.model_copy(update={"file": "", "instants": instants}).checked()
         except OSError as error:
             raise InvalidInput(
-                str(path), f"cannot be read: {error.strerror}", "Check the path and its rights"
+                str(path),
+                f"cannot be read: {error.strerror or error}",
+                "Check the path and its rights",
             ) from None
         except ValueError as error:
             step = "Write one instant a line, in seconds since the start, in order"

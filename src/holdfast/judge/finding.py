@@ -179,7 +179,8 @@ class Ground:
         if counted is None or timed is None:
             return Agreement(None, "the entrance's counters were not collected")
         plans = self.record.plan["journeys"]
-        codes = {name: plans[name]["good"]["status"] for name in self.journeys}
+        goods = {name: one["good"] or one["steps"][0]["good"] for name, one in plans.items()}
+        codes = {name: goods[name]["status"] for name in self.journeys}
         entrance = Entrance([*counted, *timed], codes, self.timeline.start)
         window = Window(self.timeline.began_ns, self.timeline.stop_ns)
         return agree(self.samples, entrance, self.journeys, window, self.recovery)

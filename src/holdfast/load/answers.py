@@ -9,7 +9,11 @@ MAX_BODY = 1 << 20
 _START = b"HTTP/1."
 _STATUS = re.compile(rb"http/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*)?\r\n")
 _FIELD = re.compile(rb"\r\n(content-length|transfer-encoding|connection):[ \t]*([^\r\n]*)")
+_MOST_KNOWN = 1_000  # heads that are remembered: most servers send a few, apart from the date
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?")
+
+
+_known: dict[bytes, tuple[int, int, bool]] = {}  # head: code, length of the body, keep
 
 
 class Answer:
@@ -28,12 +32,25 @@ class Answer:
 
     def feed(self, data: bytes) -> bool:
         """Take more bytes; True once the answer is complete."""
+        if not self.code and not self._data and self._whole(data):
+            return True
         self._data += data
         while not self.complete and self._step():
             pass
         if self.complete and self._data:
             self.keep = False  # more than was asked for: who knows whose answer that is
         return self.complete
+
+    def _whole(self, data: bytes) -> bool:
+        """Is it all of an answer with a head that was seen before? Most are."""
+        end = data.find(b"\r\n\r\n") + 4
+        known = _known.get(data[:end])
+        if known is None or len(data) != end + known[1]:
+            return False
+        self.code, _, self.keep = known
+        self.body = data[end:]
+        self.complete = True
+        return True
 
     def end(self) -> bool:
         """The connection was closed: True when that is how this answer ends."""
@@ -53,7 +70,8 @@ class Answer:
             if len(self._data) > MAX_HEAD or not self._data.startswith(_START[: len(self._data)]):
                 raise ValueError("not the head of an HTTP/1.1 answer")
             return False
-        head = bytes(self._data[: end + 2]).lower()
+        exact = bytes(self._data[: end + 4])
+        head = exact[:-2].lower()
         del self._data[: end + 4]
         status = _STATUS.match(head)
         if status is None:
@@ -65,6 +83,10 @@ class Answer:
             return True  # an interim answer: the real one follows
         self.code = code
         self._body_follows(status[1] == b"1", _FIELD.findall(head))
+        if self._step == self._fixed:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[exact] = code, self._left, self.keep
         return True
 
     def _body_follows(self, persistent: bool, fields: list[tuple[bytes, bytes]]) -> None:

@@ -1,13 +1,16 @@
 """Keep-alive connections: many, short-lived, and never a reason for a request to wait."""
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
 
 from holdfast.clock import SECOND, now_ns
 from holdfast.load.answers import Answer
-from holdfast.load.scripts import Ready, Script
+from holdfast.load.scripts import Exchange
 
 OPEN = 50  # connections that are kept open at least
 MAX_AGE = 5 * SECOND
@@ -17,27 +20,12 @@ _OPEN = 2
 _CLOSE = 50
 
 
-def _nothing() -> None:
-    pass
-
-
-@dataclass(slots=True, eq=False)
-class Exchange:
-    """One request on its way, until it is settled exactly once."""
-
-    script: Script
-    scheduled_ns: int
-    ready: Ready
-    sent_ns: int = 0  # when the customer acted: wrote, or began to connect
-    written: bool = False
-    settled: bool = False
-    drop: Callable[[], object] = field(default=_nothing)
-
+_buffer = memoryview(bytearray(1 << 18))  # what arrives: for all of them, one at a time
 
 type Settle = Callable[[Exchange, str, int], None]
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection. It carries one request at a time, and none twice."""
 
     def __init__(self, pool: "Pool", max_age: int) -> None:
@@ -49,10 +37,9 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.closed = False
 
-    def usable(self) -> bool:
+    def usable(self, now: int) -> bool:
         """May it carry one more request?"""
-        young = self._requests < MAX_REQUESTS and now_ns() < self._expires
-        return young and not self.closed
+        return self._requests < MAX_REQUESTS and now < self._expires and not self.closed
 
     def send(self, exchange: Exchange) -> None:
         """Write the request."""
@@ -62,7 +49,8 @@ class Connection(asyncio.Protocol):
         self._answer = Answer()
         exchange.drop = self.transport.abort
         exchange.written = True
-        self.transport.write(exchange.ready.data)
+        self._pool.requests += 1
+        self.transport.write(exchange.data)
 
     def close(self) -> None:
         """Close it; it carries no more requests."""
@@ -72,31 +60,39 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The event loop connected it."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass of it
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's name
+        """Where the next bytes are put."""
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the answer; of no answer at all when nothing was asked."""
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             self.close()
             return
+        answer = self._answer
         try:
-            complete = self._answer.feed(data)
+            complete = answer.feed(bytes(_buffer[:nbytes]))
         except ValueError:
-            self._settle("wrong", self._answer.code)
+            self._settle("wrong", answer.code)
             self.close()
             return
         if complete:
-            self._answered()
-            self._pool.release(self, keep=self._answer.keep)
+            self._exchange = None
+            self._pool.release(self, keep=answer.keep)
+            self._pool.answered(exchange, answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone: an answer may end so, a request without one was reset."""
         self.closed = True
-        if exc is None and self._exchange and self._ends():
-            self._answered()
-        self._settle("reset", 0)
         self._pool.lost()
+        exchange = self._exchange
+        if exc is None and exchange and self._ends():
+            self._exchange = None
+            self._pool.answered(exchange, self._answer)
+        self._settle("reset", 0)
 
     def _ends(self) -> bool:
         try:
@@ -104,27 +100,42 @@ class Connection(asyncio.Protocol):
         except ValueError:
             return False
 
-    def _answered(self) -> None:
-        if self._exchange:
-            good = self._exchange.script.good(self._answer)
-            self._settle("ok" if good else "wrong", self._answer.code)
-
     def _settle(self, outcome: str, code: int) -> None:
         if self._exchange:
             exchange, self._exchange = self._exchange, None
             self._pool.settle(exchange, outcome, code)
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """Where customers enter; with `tls`, which always verifies, over HTTPS."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def of(cls, url: str, ca: str | None) -> "Entrance":
+        """The entrance at a URL, verified with the authorities in `ca`, else the system's."""
+        where = urlsplit(url)
+        if where.scheme == "http":
+            return cls(where.hostname or "", where.port or 80)
+        return cls(where.hostname or "", where.port or 443, ssl.create_default_context(cafile=ca))
+
+
 class Pool:
     """The connections to one host. `most` bounds the sockets; what is above it is not connected."""
 
-    def __init__(self, host: str, port: int, most: int, settle: Settle) -> None:
-        self._host, self._port, self._most = host, port, most
+    def __init__(self, entrance: Entrance, most: int, settle: Settle) -> None:
+        self._entrance, self._most = entrance, most
         self._settle_one = settle
         self._idle: deque[Connection] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sockets = 0
-        self.capped = 0  # requests that found no socket left
+        self.requests = 0  # that were written
+        self.opened = 0  # connections, since the start
+        self.most_open = 0  # at a time
+        self.capped = 0  # requests that found no socket left: refused, never made to wait
 
     def fill(self) -> None:
         """Open the first connections, of different ages so that they never all end at once."""
@@ -134,7 +145,7 @@ class Pool:
     def tidy(self) -> None:
         """Close idle connections that had their time, and open others: a few at each call."""
         for _ in range(_CLOSE):
-            if not self._idle or self._idle[0].usable():
+            if not self._idle or self._idle[0].usable(now_ns()):
                 break
             self._idle.popleft().close()
         for _ in range(min(OPEN - self._sockets, _OPEN)):
@@ -142,10 +153,12 @@ class Pool:
 
     def send(self, exchange: Exchange) -> None:
         """Send it at once: over an idle connection, else over a new one."""
-        exchange.sent_ns = now_ns()
+        now = now_ns()
+        exchange.sent_ns = exchange.sent_ns or now
+        exchange.step_ns = exchange.step_ns or now
         while self._idle:
             connection = self._idle.popleft()  # the longest idle first, so that all are in use
-            if connection.usable():
+            if connection.usable(now):
                 connection.send(exchange)
                 return
             connection.close()
@@ -155,6 +168,20 @@ class Pool:
         else:
             exchange.drop = self._open(exchange, MAX_AGE).cancel
 
+    def answered(self, exchange: Exchange, answer: Answer) -> None:
+        """An answer is complete: the journey is over, or its next request is sent."""
+        if exchange.settled:
+            return
+        outcome = exchange.script.outcome(exchange, answer)
+        if outcome == "next":
+            self.send(exchange)
+        elif outcome == "again":
+            pause_s = exchange.script.pause_s(exchange)
+            later = asyncio.get_running_loop().call_later(pause_s, self.send, exchange)
+            exchange.drop = later.cancel
+        else:
+            self.settle(exchange, outcome, answer.code)
+
     def settle(self, exchange: Exchange, outcome: str, code: int) -> None:
         """Settle it, unless it is settled: an answer after the limit changes nothing."""
         if not exchange.settled:
@@ -163,7 +190,7 @@ class Pool:
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """The connection's answer is complete; it may carry another request."""
-        if keep and connection.usable():
+        if keep and connection.usable(now_ns()):
             self._idle.append(connection)
         else:
             connection.close()
@@ -174,6 +201,8 @@ class Pool:
 
     def _open(self, exchange: Exchange | None, max_age: int) -> asyncio.Task[None]:
         self._sockets += 1
+        self.most_open = max(self.most_open, self._sockets)
+        self.opened += 1
         task = asyncio.get_running_loop().create_task(self._connect(exchange, max_age))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -185,7 +214,8 @@ class Pool:
         limit = None if exchange else max_age / SECOND  # a request has a limit of its own
         try:
             async with asyncio.timeout(limit):
-                await loop.create_connection(lambda: connection, self._host, self._port)
+                to = self._entrance
+                await loop.create_connection(lambda: connection, to.host, to.port, ssl=to.tls)
         except OSError:
             pass
         finally:

@@ -14,7 +14,10 @@ ABSOLUTE = 1  # TFD_TIMER_ABSTIME
 
 
 class Pacer(Protocol):
-    """Calls back once, at the instant it was last armed for; at once if that has passed."""
+    """Calls back once, at the instant it was last armed for; at once if that has passed.
+
+    What it calls has to arm it again, or to close it.
+    """
 
     def arm(self, at_ns: int) -> None:
         """Call back at this instant of the monotonic clock."""
@@ -60,8 +63,8 @@ class _Timerfd:
         fd: int,
         set_time: Callable[[int, int], None],
     ) -> None:
-        self._loop, self._due, self._fd, self._set_time = loop, due, fd, set_time
-        loop.add_reader(fd, self._ready)
+        self._loop, self._fd, self._set_time = loop, fd, set_time
+        loop.add_reader(fd, due)  # to arm it again makes it unreadable: nothing needs to be read
 
     def arm(self, at_ns: int) -> None:
         self._set_time(self._fd, max(1, at_ns))  # zero would disarm it
@@ -69,10 +72,6 @@ class _Timerfd:
     def close(self) -> None:
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
-
-    def _ready(self) -> None:
-        os.read(self._fd, 8)
-        self._due()
 
 
 class LoopTimer:

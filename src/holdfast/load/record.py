@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.clock import now_ns
-from holdfast.load.connections import Exchange
-from holdfast.load.scripts import quoted
+from holdfast.load.scripts import Exchange, quoted
 from holdfast.model import Sample
 
 LATE_MS = 50.0
@@ -34,10 +33,10 @@ class Rows:
 
     def add(self, exchange: Exchange, outcome: str, code: int) -> None:
         """One settled request."""
-        ready = exchange.ready
+        account = quoted(exchange.account) if exchange.account else ""
         self._rows.append(
             f"{exchange.script.field},{exchange.scheduled_ns},{exchange.sent_ns},{now_ns()},"
-            f"{outcome},{code},{ready.id},{quoted(ready.account)},{ready.amount}\n"
+            f"{outcome},{code},{exchange.id},{account},{exchange.amount}\n"
         )
 
     def flush(self) -> None:

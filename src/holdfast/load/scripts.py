@@ -3,31 +3,51 @@
 import json
 import random
 import re
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from holdfast.clock import SECOND
+from holdfast.clock import SECOND, now_ns
+from holdfast.credentials import filled
 from holdfast.load.answers import Answer
 
-type Values = dict[str, str | int]
+MARK = "X-Holdfast-Run"  # the header that says of every request: synthetic, and of which run
+
+type Value = str | int | float
+type Values = dict[str, Value]
+type Draw = Callable[[], Value]
 type Part = Callable[[Values], str]
 
 _NAME = re.compile(r"\$\{(\w+)\}")
 # A JSON string that is nothing but one template keeps the value's own type; a key stays a string.
 _JSON_NAME = re.compile(r'"\$\{(?P<whole>\w+)\}"(?!:)|\$\{(?P<part>\w+)\}')
+_UUID4 = 0x4 << 76 | 0x8 << 60  # version and variant
+_UUID_FREE = ~(0xF << 76 | 0xC << 60)
 
 
-@dataclass(slots=True)
-class Ready:
-    """One request, ready to send, and what of it is recorded."""
+def _nothing() -> None:
+    pass
 
-    data: bytes
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One customer on a journey: one request or several in turn, settled exactly once."""
+
+    script: "Script"
+    scheduled_ns: int
+    data: bytes  # the request that is sent next, or was sent last
+    values: Values
     id: str = ""
     account: str = ""
     amount: int = 0
+    step: int = 0
+    step_ns: int = 0  # when the first request of this step was sent
+    sent_ns: int = 0  # when the customer acted: wrote, or began to connect
+    written: bool = False
+    settled: bool = False
+    drop: Callable[[], object] = field(default=_nothing)
 
 
 class Script:
@@ -40,38 +60,105 @@ class Script:
         self.field = quoted(name)
         self.limit_ns = round(journey["limit"] * SECOND)
         self._money = journey["money"]
-        self._status = frozenset(journey["good"]["status"])
-        self._members = journey["good"]["body"]
         self._draws = _draws(journey["values"], plan["values"], f"{plan['seed']}/{name}")
-        ids = random.Random(f"{plan['seed']}/{name}/{run_id}")  # noqa: S311 - names, not secrets
-        self._draws["id"] = lambda: str(uuid.UUID(int=ids.getrandbits(128), version=4))
-        self._head, self._body = _templates(journey["request"], plan["url"])
+        steps = journey.get("steps") or [journey]
+        if self._money or "${id}" in json.dumps(steps):
+            self._draws["id"] = _ids(f"{plan['seed']}/{name}/{run_id}")
+        self._steps = [Step(one, plan["url"], run_id) for one in steps]
 
-    def request(self) -> Ready:
-        """The next request of this journey."""
+    def request(self, scheduled_ns: int = 0) -> Exchange:
+        """The next customer, with the first request."""
         values = {name: draw() for name, draw in self._draws.items()}
-        body = "".join([part(values) for part in self._body]).encode()
-        head = "".join([part(values) for part in self._head]).encode()
-        if self._body:
-            head += b"Content-Length: %d\r\n" % len(body)
-        data = head + b"\r\n" + body
-        if not self._money:
-            return Ready(data)
-        return Ready(data, str(values["id"]), str(values["account"]), int(values["amount"]))
+        exchange = Exchange(self, scheduled_ns, self._steps[0].data(values), values)
+        if self._money:
+            exchange.id, exchange.account = str(values["id"]), str(values["account"])
+            exchange.amount = int(values["amount"])
+        return exchange
 
-    def good(self, answer: Answer) -> bool:
-        """Is this the answer that the journey calls good? Its body is read only if it must be."""
+    def outcome(self, exchange: Exchange, answer: Answer) -> str:
+        """What the answer means: over as `ok`, `wrong` or `timeout`, or else `next` or `again`."""
+        step = self._steps[exchange.step]
+        found = step.outcome(answer)
+        if found == "again" and now_ns() - exchange.step_ns > step.at_most_ns:
+            return "timeout"
+        if found != "ok" or exchange.step + 1 == len(self._steps):
+            return found
+        taken = step.taken(answer)
+        if taken is None:
+            return "wrong"
+        exchange.values |= taken
+        exchange.step += 1
+        exchange.step_ns = 0
+        exchange.data = self._steps[exchange.step].data(exchange.values)
+        return "next"
+
+    def pause_s(self, exchange: Exchange) -> float:
+        """Seconds until the same request is sent again."""
+        return self._steps[exchange.step].every_s
+
+
+class Step:
+    """One request of a journey, and what its answer has to be."""
+
+    def __init__(self, step: Mapping[str, Any], url: str, run_id: str) -> None:
+        self._status = frozenset(step["good"]["status"])
+        self._members = step["good"]["body"]
+        self._take = {name: path.split(".")[1:] for name, path in (step.get("take") or {}).items()}
+        until = step.get("until") or {"body": {}, "every": 0.0, "at_most": 0.0}
+        self._until = until["body"]
+        self.every_s: float = until["every"]
+        self.at_most_ns = round(until["at_most"] * SECOND)
+        self._reads_body = bool(self._members or self._until)
+        self._head, self._body = _templates(step["request"], url, run_id)
+
+    def data(self, values: Values) -> bytes:
+        """The request as bytes."""
+        if self._body is None:
+            return self._head(values).encode() + b"\r\n"
+        body = self._body(values).encode()
+        return b"%sContent-Length: %d\r\n\r\n%s" % (self._head(values).encode(), len(body), body)
+
+    def outcome(self, answer: Answer) -> str:
+        """`ok`, `wrong` or `again`; the body is read only if it must be."""
         if answer.code not in self._status:
-            return False
-        if not self._members:
-            return True
-        try:
-            body = json.loads(answer.body)
-        except ValueError:
-            return False
-        return isinstance(body, dict) and all(
-            name in body and body[name] == value for name, value in self._members.items()
-        )
+            return "wrong"
+        if not self._reads_body:
+            return "ok"
+        body = _json(answer)
+        if not _has(body, self._members):
+            return "wrong"
+        return "ok" if _has(body, self._until) else "again"
+
+    def taken(self, answer: Answer) -> Values | None:
+        """The values that later steps take from the answer; None when one is not there."""
+        body, taken = _json(answer), {}
+        for name, path in self._take.items():
+            value: Any = body
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            if not isinstance(value, str | int | float) or _unsafe(value):
+                return None
+            taken[name] = value
+        return taken
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except ValueError:
+        return None
+
+
+def _has(body: Any, members: Mapping[str, Any]) -> bool:
+    return not members or (
+        isinstance(body, dict)
+        and all(name in body and body[name] == value for name, value in members.items())
+    )
+
+
+def _unsafe(value: Value) -> bool:
+    """Could it end a header's line?"""
+    return isinstance(value, str) and not value.isprintable()
 
 
 def quoted(text: str) -> str:
@@ -81,49 +168,64 @@ def quoted(text: str) -> str:
     return text
 
 
-def _draws(
-    values: Mapping[str, Any], lists: Mapping[str, list[str]], seed: str
-) -> dict[str, Callable[[], str | int]]:
-    generator = random.Random(seed)  # noqa: S311 - a customer's choice, not a secret
-    return {name: _draw(value, lists, generator) for name, value in values.items()}
+def _ids(seed: str) -> Draw:
+    """Random UUIDs, version 4."""
+    draw = random.Random(seed).getrandbits  # noqa: S311 - names, not secrets
+
+    def fresh() -> str:
+        text = f"{draw(128) & _UUID_FREE | _UUID4:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    return fresh
+
+
+def _draws(values: Mapping[str, Any], lists: Mapping[str, list[str]], seed: str) -> dict[str, Draw]:
+    draw = random.Random(seed).random  # noqa: S311 - a customer's choice, not a secret
+    return {name: _draw(value, lists, draw) for name, value in values.items()}
 
 
 def _draw(
-    value: Mapping[str, Any], lists: Mapping[str, list[str]], generator: random.Random
-) -> Callable[[], str | int]:
+    value: Mapping[str, Any], lists: Mapping[str, list[str]], draw: Callable[[], float]
+) -> Draw:
     if "pick" in value:
         choices = lists[value["pick"]]
-        return lambda: generator.choice(choices)
+        many = len(choices)
+        return lambda: choices[int(draw() * many)]
     low, high = value["between"]
-    return lambda: generator.randint(low, high)
+    span = high - low + 1
+    return lambda: low + int(draw() * span)
 
 
-def _templates(request: Mapping[str, Any], url: str) -> tuple[list[Part], list[Part]]:
+def _templates(request: Mapping[str, Any], url: str, run_id: str) -> tuple[Part, Part | None]:
     where = urlsplit(url)
     path = where.path.rstrip("/") + request["path"]
-    headers = {"Host": where.netloc, "User-Agent": "holdfast", **request["headers"]}
-    body: list[Part] = []
+    headers = {"Host": where.netloc, "User-Agent": "holdfast", MARK: run_id, **request["headers"]}
+    body = None
     if request["body"] is not None:
         headers = {"Content-Type": "application/json", **headers}
         text = json.dumps(request["body"], separators=(",", ":"))
-        body = _parts(_JSON_NAME, text, _json_part)
-    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = [_literal(f"{request['method']} "), *_parts(_NAME, path, _path_part)]
-    return [*head, _literal(" HTTP/1.1\r\n"), *_parts(_NAME, fields, _plain_part)], body
+        body = _joined(_parts(_JSON_NAME, text, _json_part))
+    fields = "".join(f"{name}: {filled(value)}\r\n" for name, value in headers.items())
+    head = [f"{request['method']} ", *_parts(_NAME, path, _path_part), " HTTP/1.1\r\n"]
+    return _joined([*head, *_parts(_NAME, fields, _plain_part)]), body
 
 
 def _parts(
     pattern: re.Pattern[str], text: str, part: Callable[[re.Match[str]], Part]
-) -> list[Part]:
-    parts, end = [], 0
+) -> list[str | Part]:
+    parts: list[str | Part] = []
+    end = 0
     for match in pattern.finditer(text):
-        parts += [_literal(text[end : match.start()]), part(match)]
+        parts += [text[end : match.start()], part(match)]
         end = match.end()
-    return [*parts, _literal(text[end:])]
+    return [*parts, text[end:]]
 
 
-def _literal(text: str) -> Part:
-    return lambda _: text
+def _joined(parts: list[str | Part]) -> Part:
+    """All of it as one function of the values."""
+    form = "".join(one.replace("%", "%%") if isinstance(one, str) else "%s" for one in parts)
+    made = [one for one in parts if not isinstance(one, str)]
+    return lambda values: form % tuple([one(values) for one in made])
 
 
 def _plain_part(match: re.Match[str]) -> Part:
@@ -133,7 +235,12 @@ def _plain_part(match: re.Match[str]) -> Part:
 
 def _path_part(match: re.Match[str]) -> Part:
     name = match[1]
-    return lambda values: quote(str(values[name]), safe="")
+    return lambda values: _in_path(str(values[name]))
+
+
+@lru_cache(maxsize=10_000)
+def _in_path(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _json_part(match: re.Match[str]) -> Part:

@@ -8,7 +8,7 @@ import requests
 from holdfast import guard, lock, rights
 from holdfast.clock import within
 from holdfast.cluster import Cluster, deployed
-from holdfast.documents import Environment
+from holdfast.documents import Customers, Environment
 from holdfast.errors import HoldfastError, Unreachable
 from holdfast.heal import open_systems
 from holdfast.probes.ledger import lines
@@ -57,7 +57,7 @@ def questions(environment: Environment) -> dict[str, Callable[[], str]]:
     asked: dict[str, Callable[[], str]] = {
         "kubernetes": lambda: _kubernetes(environment),
         "prometheus": lambda: Prometheus(environment.prometheus.url, _ASK_S).version(),
-        "entrance": lambda: _entrance(environment.customers.url),
+        "entrance": lambda: _entrance(environment.customers),
     }
     for url, toxiproxy in open_systems(environment).toxiproxies.items():
         asked[f"toxiproxy {url}"] = toxiproxy.version
@@ -80,10 +80,13 @@ def _all_rights(environment: Environment) -> str:
     return rights.words(rights.granted(environment, (rights.ZONES, rights.PODS)))
 
 
-def _entrance(url: str) -> str:
+def _entrance(entrance: Customers) -> str:
+    url = entrance.url
+
     def send() -> int:
         session = requests.Session()
         session.trust_env = False  # no proxy between us and it
+        session.verify = entrance.ca or True
         with (
             session,
             session.get(url, timeout=_ASK_S, allow_redirects=False, stream=True) as answer,

@@ -5,36 +5,33 @@ by itself when the pipe from this process closes, however this process ends.
 """
 
 import csv
-import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from holdfast.arrivals import Load
 from holdfast.clock import until
-from holdfast.documents import Between, Environment, JourneyFile
+from holdfast.credentials import SECRET
+from holdfast.customers.checks import check
+from holdfast.documents import Environment, JourneyFile
 from holdfast.errors import InvalidInput, Unreachable
 from holdfast.model import Sample
 from holdfast.redact import redacted
 from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, open_private, parse_sample
+
+__all__ = ["LOG", "Bounds", "Customers", "Tail", "check", "recent", "start"]
 
 LOG = "samples/customers.log"
 
 _START_S = 10.0
 _MARGIN_S = 10.0  # beyond the longest limit, for the drain
 _BLOCK = 64 << 10
-_NAME = re.compile(r"\$\{([^}]*)\}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # a header's name
-_OURS = {"content-length", "transfer-encoding", "connection", "expect", "upgrade"}
 
 
 class Bounds(TypedDict):
@@ -106,6 +103,7 @@ def start(
         LOAD_PLAN,
         {
             "url": environment.customers.url,
+            "ca": environment.customers.ca,
             "seed": bounds["seed"],
             "max_seconds": bounds["max_seconds"],
             "loads": {name: _plain(load) for name, load in loads.items()},
@@ -114,7 +112,8 @@ def start(
         },
     )
     run.path(LOAD_REPORT).parent.mkdir(mode=0o700, exist_ok=True)
-    started = Customers(run, *_process(run), max(journeys[name].limit for name in loads))
+    secrets = SECRET.findall(run.path(LOAD_PLAN).read_text())
+    started = Customers(run, *_process(run, secrets), max(journeys[name].limit for name in loads))
     ready = run.path(LOAD_REPORT).exists
     if not until(lambda: ready() or not started.alive(), seconds=_START_S) or not ready():
         started.kill()
@@ -128,14 +127,19 @@ def _plain(load: Any) -> Load:
     return load.model_dump(mode="json") if isinstance(load, BaseModel) else load
 
 
-def _process(run: Run) -> tuple[subprocess.Popen[bytes], int]:
+def _process(run: Run, secrets: Collection[str]) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and the end of its pipe that is ours."""
     command = [sys.executable, "-P", "-m", "holdfast.load", str(run.folder.resolve())]
     theirs, ours = os.pipe()
     try:
         with open_private(run.path(LOG)) as log:
             process = subprocess.Popen(
-                command, stdin=theirs, stdout=log, stderr=log, process_group=0, env=_harmless()
+                command,
+                stdin=theirs,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                env=_harmless(secrets),
             )
     except BaseException:
         os.close(ours)
@@ -145,72 +149,13 @@ def _process(run: Run) -> tuple[subprocess.Popen[bytes], int]:
     return process, ours
 
 
-def _harmless() -> dict[str, str]:
-    """The environment variables that hold no secret: customers need none."""
-    return {name: value for name, value in os.environ.items() if redacted(value) == value}
-
-
-def check(
-    environment: Environment, journeys: Mapping[str, JourneyFile], loads: Mapping[str, Any]
-) -> None:
-    """Can these journeys be sent to this environment?
-
-    Raises:
-        InvalidInput: names the journey and what is wrong with it.
-    """
-    if urlsplit(environment.customers.url).scheme != "http":
-        raise InvalidInput(
-            f"customers.url {environment.customers.url}",
-            "the customers speak plain HTTP only",
-            "Name an http:// entrance",
-        )
-    if not loads:
-        raise InvalidInput("load", "it names no journey", "Give at least one journey a rate")
-    for name in loads:
-        if name not in journeys:
-            raise InvalidInput(f"load: {name}", "no such journey", "Add it to journeys.yaml")
-        if _CONTROL.search(name):
-            raise InvalidInput(f"load: {name!r}", "not a plain name", "Rename the journey")
-        for wrong in _wrongs(journeys[name], environment.customers.values):
-            raise InvalidInput(f"journeys.yaml: {name}", wrong, "Correct the journey")
-
-
-def _wrongs(journey: JourneyFile, lists: Mapping[str, list[str]]) -> Iterator[str]:
-    """What is wrong with a journey, as sentences."""
-    yield from _wrong_values(journey, lists)
-    yield from _wrong_request(journey)
-    if journey.money and not isinstance(journey.values.get("amount"), Between):
-        yield "`money: true` needs a value `amount` with `between:`, in cents"
-    if journey.money and "account" not in journey.values:
-        yield "`money: true` needs a value `account`"
-    if journey.money and "${id}" not in json.dumps(journey.request.model_dump()):
-        yield "`money: true` needs `${id}` in its request, or the ledger cannot be matched"
-
-
-def _wrong_values(journey: JourneyFile, lists: Mapping[str, list[str]]) -> Iterator[str]:
-    if "id" in journey.values:
-        yield "`id` cannot be among its values: it is made fresh for each request"
-    for name, value in journey.values.items():
-        if isinstance(value, Between):
-            if value.between[0] > value.between[1]:
-                yield f"{name}: {value.between[0]} is above {value.between[1]}"
-        elif not lists.get(value.pick):
-            yield f"{name}: the environment's customers.values has no {value.pick}"
-        elif any(_CONTROL.search(one) for one in lists[value.pick]):
-            yield f"{name}: {value.pick} holds a control character"
-
-
-def _wrong_request(journey: JourneyFile) -> Iterator[str]:
-    request = journey.request
-    texts = [request.path, json.dumps(request.body), *request.headers, *request.headers.values()]
-    if unknown := {one for text in texts for one in _NAME.findall(text)} - {"id", *journey.values}:
-        yield f"${{{min(unknown)}}} is not among its values"
-    if re.search(r"\s", request.path) or any(_CONTROL.search(text) for text in texts):
-        yield "its path or a header holds a blank or a control character"
-    if not all(_TOKEN.fullmatch(name) for name in request.headers):
-        yield "a header's name is not one"
-    if ours := _OURS & {name.lower() for name in request.headers}:
-        yield f"the header {min(ours)} is set by the customers themselves"
+def _harmless(needed: Collection[str]) -> dict[str, str]:
+    """The environment variables that hold no secret, apart from those that journeys refer to."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in needed or redacted(value) == value
+    }
 
 
 class Tail:
