@@ -15,7 +15,7 @@ from holdfast.store import LOAD_REPORT, Run
 WAIT_S = 30.0
 
 
-def environment(url: str) -> Environment:
+def environment(url: str, **more: Any) -> Environment:
     """An environment whose customers enter at this URL."""
     data = {
         "name": "test",
@@ -25,6 +25,7 @@ def environment(url: str) -> Environment:
         "customers": {
             "url": url,
             "values": {"accounts": ["acc-0001", "acc-0002", "acc-0003"], "payees": ["ext-0001"]},
+            **more,
         },
         "workload": {"namespace": "wallet", "selector": "app=wallet-api"},
         "policy": {"namespaces": ["wallet"]},
@@ -41,6 +42,8 @@ def journey(path: str = "/ok", limit: str = "5s", **more: Any) -> JourneyFile:
         "limit": limit,
         **more,
     }
+    if "steps" in more:
+        del data["request"], data["good"]
     return checked(JourneyFile, data, "test")
 
 
@@ -96,10 +99,12 @@ def start(
     root: Path,
     url: str,
     journeys: Mapping[str, JourneyFile],
-    rates: Mapping[str, float],
+    rates: Mapping[str, Any],
     max_seconds: float = 60.0,
+    **more: Any,
 ) -> Case:
     """Start customers in a run folder of their own below `root`."""
     run = Run.create(root, "test")
-    one = customers.start(run, environment(url), journeys, rates, seed=7, max_seconds=max_seconds)
+    where = environment(url, **more)
+    one = customers.start(run, where, journeys, rates, seed=7, max_seconds=max_seconds)
     return Case(run, one, Tail(run), [])

@@ -7,8 +7,9 @@ thread of its own and remembers every request.
 import asyncio
 import contextlib
 import re
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from holdfast.clock import SECOND, now_ns
@@ -37,7 +38,10 @@ class Seen:
 
 @dataclass
 class SlowServer:
-    """`outages` are answered 503, what arrives in `freezes` is answered at their end."""
+    """`outages` are answered 503, what arrives in `freezes` is answered at their end.
+
+    `reply` answers what was seen with a status line and a body of its own.
+    """
 
     host: str = "127.11.0.1"
     port: int = 0
@@ -46,13 +50,15 @@ class SlowServer:
     seen: list[Seen] = field(default_factory=list)
     most_at_once: int = 0
     answer: bytes = b'{"state": "settled"}'
+    reply: Callable[[Seen], tuple[bytes, bytes]] | None = None
+    tls: ssl.SSLContext | None = None
     _now: int = 0
     _connections: int = 0
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests until it closes."""
@@ -75,11 +81,12 @@ class SlowServer:
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
         try:
-            return await self._answer(writer, path, at_ns)
+            return await self._answer(writer, self.seen[-1])
         finally:
             self._now -= 1
 
-    async def _answer(self, writer: asyncio.StreamWriter, path: str, at_ns: int) -> bool:
+    async def _answer(self, writer: asyncio.StreamWriter, seen: Seen) -> bool:
+        path, at_ns = seen.path, seen.at_ns
         for freeze in self.freezes:
             if freeze.holds(at_ns):
                 await asyncio.sleep((freeze.end_ns - now_ns()) / SECOND)
@@ -89,13 +96,16 @@ class SlowServer:
             writer.write(_ODD[path])
             await writer.drain()
             return False
-        code = b"503 Down" if any(one.holds(at_ns) for one in self.outages) else b"200 OK"
+        down = any(one.holds(at_ns) for one in self.outages)
+        code, answer = b"503 Down" if down else b"200 OK", self.answer
+        if self.reply:
+            code, answer = self.reply(seen)
         if path == "/chunked":
             await self._chunked(writer)
             return True
         fields = b"Connection: close\r\n" if path == "/close" else b""
-        length = b"Content-Length: %d\r\n\r\n" % len(self.answer)
-        writer.write(b"HTTP/1.1 " + code + b"\r\n" + fields + length + self.answer)
+        length = b"Content-Length: %d\r\n\r\n" % len(answer)
+        writer.write(b"HTTP/1.1 " + code + b"\r\n" + fields + length + answer)
         return path != "/close"
 
     async def _chunked(self, writer: asyncio.StreamWriter) -> None:
@@ -115,7 +125,9 @@ def serving(server: SlowServer) -> Iterator[SlowServer]:
     ended = asyncio.Event()
 
     async def run() -> None:
-        listener = await asyncio.start_server(server.serve, server.host, server.port, backlog=4096)
+        listener = await asyncio.start_server(
+            server.serve, server.host, server.port, backlog=4096, ssl=server.tls
+        )
         server.port = listener.sockets[0].getsockname()[1]
         ready.set()
         await ended.wait()

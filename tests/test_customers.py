@@ -44,6 +44,17 @@ def request(**more: Any) -> JourneyFile:
     return journey(request={"method": "GET", "path": "/ok", **more})
 
 
+def steps(take: dict[str, str], path: str, **until: str) -> JourneyFile:
+    """Two requests, the second of which may be repeated."""
+    good = {"status": [200]}
+    first = {"request": {"method": "POST", "path": "/a"}, "good": good, "take": take}
+    second: dict[str, Any] = {"request": {"method": "GET", "path": path}, "good": good}
+    if until:
+        second["until"] = {"body": {"state": "settled"}, **until}
+    values = {"who": {"pick": "accounts"}}
+    return journey(steps=[first, second], values=values)
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -52,6 +63,12 @@ def request(**more: Any) -> JourneyFile:
         (request(headers={"X-A": "a\r\nX-B: b"}), "control character"),
         (request(headers={"X A": "a"}), "a header's name"),
         (request(headers={"Content-Length": "5"}), "content-length is set by the customers"),
+        (request(headers={"X-Holdfast-Run": "5"}), "x-holdfast-run is set by the customers"),
+        (request(path="/${secret:HOLDFAST_TEST}"), "a header's value may hold it"),
+        (request(headers={"X-A": "${secret:HOLDFAST_NOT_SET}"}), "variable is not set"),
+        (steps({"a": "body.a"}, "/${b}"), "${b} is not among its values"),
+        (steps({"who": "body.a"}, "/x"), "who is taken from an answer, and is a value already"),
+        (steps({}, "/x", every="1s", at_most="5s"), "not shorter than the journey's limit"),
         (journey(values={"who": {"pick": "nobody"}}), "has no nobody"),
         (journey(values={"n": {"between": [2, 1]}}), "2 is above 1"),
         (journey(values={"id": {"between": [1, 2]}}), "made fresh"),
@@ -66,8 +83,11 @@ def test_a_journey_that_cannot_be_sent_is_refused(wrong: JourneyFile, why: str) 
 
 
 def test_a_load_that_cannot_be_started_is_refused(run: Run) -> None:
-    with pytest.raises(InvalidInput, match="plain HTTP"):
-        customers.check(environment("https://127.11.0.5"), {"a": journey()}, {"a": 1.0})
+    with pytest.raises(InvalidInput, match=r"customers.ca: http://127.11.0.5:8080 is not https"):
+        customers.check(environment(URL, ca="/ca.pem"), {"a": journey()}, {"a": 1.0})
+    secure = environment("https://127.11.0.5", ca="/none.pem")
+    with pytest.raises(InvalidInput, match=r"customers.ca: /none.pem: .*No such file"):
+        customers.check(secure, {"a": journey()}, {"a": 1.0})
     with pytest.raises(InvalidInput, match="no such journey"):
         customers.check(environment(URL), {"a": journey()}, {"b": 1.0})
     with pytest.raises(InvalidInput, match="names no journey"):

@@ -187,6 +187,8 @@ class Load:
             self._ended.set_result(None)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "future" in context and isinstance(context.get("exception"), OSError):
+            return  # uvloop: the failed handshake of a connection, which was told to it as well
         loop.default_exception_handler(context)
         self._fail(str(context.get("exception") or context["message"]))
 
