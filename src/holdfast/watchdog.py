@@ -28,7 +28,7 @@ _UNDO_S = heal.RETRY_S + heal.HEAL_S + 5  # its time to end it
 _STOP_EVERY_S = 2.0
 _SAMPLE_EVERY_S = 5.0
 _BACK_OFF_MAX_S = 30.0
-_GRACE_S = 15.0  # beyond the longest hold: the last look at the fault, and the way to the undo
+_GRACE_S = 8.0  # beyond the longest hold: the last look at the fault, and the way to the undo
 
 
 class Every(threading.Thread):

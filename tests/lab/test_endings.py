@@ -68,13 +68,38 @@ def test_a_signal_in_mid_hold_heals_and_exits_with_4(
 
 
 @pytest.mark.lab
-def test_a_killed_run_is_undone_from_another_process(
+def test_a_killed_runner_is_outlived_by_its_watchdog(
+    lab: dict[str, Any], lab_folder: Path, tmp_path: Path
+) -> None:
+    """Within two seconds; the run is then judged as one that was broken off."""
+    path = shortened("slow-gateway", tmp_path, **SHORT)
+    with started(path, lab_folder, tmp_path / "runs") as process:
+        assert until(lambda: bool(toxics(lab)), seconds=60)
+        process.send_signal(signal.SIGKILL)
+        assert until(lambda: not toxics(lab), seconds=2)
+        process.communicate(timeout=10)
+    folder = the_run(tmp_path / "runs")
+    assert holdfast("judge", str(folder), folder=lab_folder).returncode == 4
+    undone = holdfast("undo", str(folder), folder=lab_folder)
+    assert (undone.returncode, undone.stdout) == (0, "nothing was left to undo\n")
+
+
+def watchdog_of(process: subprocess.Popen[str]) -> int:
+    """The watchdog's process, the only child in a session of its own."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (found,) = [int(one) for one in children if os.getsid(int(one)) == int(one)]
+    return found
+
+
+@pytest.mark.lab
+def test_a_run_that_was_killed_with_its_watchdog_is_undone_from_another_process(
     lab: dict[str, Any], lab_folder: Path, tmp_path: Path
 ) -> None:
     """The undo was on disk before the fault, so nobody has to remember it."""
     path = shortened("dead-gateway", tmp_path, **SHORT)
     with started(path, lab_folder, tmp_path / "runs") as process:
         assert until(lambda: len(toxics(lab)) == 2, seconds=60)
+        os.kill(watchdog_of(process), signal.SIGKILL)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=10)
     assert "pix-primary is disabled" in toxics(lab)
@@ -102,8 +127,8 @@ def test_toxiproxy_that_hangs_in_mid_hold_is_a_fault_that_may_remain(
         finally:
             os.kill(pid, signal.SIGCONT)
     assert process.returncode == 5, output
+    assert until(lambda: not toxics(lab), seconds=45), "the watchdog never gives up"
     assert holdfast("undo", str(the_run(tmp_path / "runs")), folder=lab_folder).returncode == 0
-    assert toxics(lab) == []
 
 
 @pytest.mark.lab

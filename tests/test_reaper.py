@@ -1,0 +1,213 @@
+"""The reaper: it undoes what belongs to nobody alive, from the marks alone, and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast import heal, lock, marks
+from holdfast.cluster import Cluster
+from holdfast.context import Context
+from holdfast.heal.found import TAINT
+from holdfast.reaper import Reaper
+from holdfast.store import Run
+from holdfast.toxiproxy import Toxic, Toxiproxy
+from tests.conftest import RealToxiproxy
+from tests.fakes import FakeKubernetes
+from tests.test_lock import ManualClock
+
+PROXY = "pix-primary"
+
+
+class Watched:
+    """A reaper whose clock a test moves, and what it told."""
+
+    def __init__(self, here: Context) -> None:
+        self.clock = ManualClock()
+        self.told: list[dict[str, Any]] = []
+        self.reaper = Reaper(here.environment, self.told.append, self.clock)
+
+    def look(self, after: float = 0.0) -> list[str]:
+        """One look, so many seconds later; answers with what it told of."""
+        self.clock.forward(after)
+        self.told.clear()
+        self.reaper.look()
+        return [str(one["event"]) for one in self.told]
+
+
+def faults(here: Context, toxiproxy: RealToxiproxy, kubernetes: FakeKubernetes) -> None:
+    """A toxic, a cut, a cordon and a taint, as the actions of this run make them."""
+    client = Toxiproxy(toxiproxy.url)
+    slow, cut = (heal.toxic_name(here.run, kind) for kind in ("slow", "cut"))
+    client.add_toxic(PROXY, Toxic(slow, "latency", {"latency": 9, "jitter": 0}))
+    client.add_toxic("ted", Toxic(cut, "latency", {"latency": 0, "jitter": 0}, toxicity=0.0))
+    client.set_enabled("ted", False)
+    cluster = Cluster(here.environment.kubernetes.kubeconfig)
+    node = cluster.nodes()[1]
+    cluster.cordon(node, heal.marks(here.run, "uncordon, untaint", "lease/1"))
+    cluster.taint(node, TAINT, here.run.id)
+    assert kubernetes.nodes["node-b"]["spec"]["unschedulable"] is True
+
+
+def clean(toxiproxy: RealToxiproxy, kubernetes: FakeKubernetes) -> bool:
+    """Is nothing of the four faults left?"""
+    node = kubernetes.nodes["node-b"]
+    return (
+        not toxiproxy.toxics(PROXY)
+        and not toxiproxy.toxics("ted")
+        and toxiproxy.enabled("ted")
+        and not node["spec"].get("unschedulable")
+        and not node["spec"].get("taints")
+        and not set(node["metadata"].get("annotations", {})) & set(marks.ON_NODES)
+    )
+
+
+def test_a_run_that_renews_its_lease_is_left_alone(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """For hours, if it wants to: no timestamp is believed."""
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    watched = Watched(here)
+    for _ in range(6):
+        lock.check(here.run, here.environment)
+        assert watched.look(after=14) == []
+    assert not clean(toxiproxy, kubernetes)
+
+
+def test_a_run_whose_host_is_lost_is_undone_after_fifteen_seconds(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    watched = Watched(here)
+    assert watched.look() == []
+    assert watched.look(after=14.9) == []
+    assert watched.look(after=0.2) == ["undone"] * 4
+    assert clean(toxiproxy, kubernetes)
+    assert watched.look(after=10) == []
+
+
+def test_a_run_that_gave_the_lock_back_with_faults_left_is_undone_at_once(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    assert Watched(here).look() == ["undone"] * 4
+    assert clean(toxiproxy, kubernetes)
+
+
+def test_what_an_earlier_run_left_is_undone_while_another_is_alive(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    other = Run.create(here.run.folder.parent.parent, "another")
+    lock.acquire(other, here.environment)
+    mine = marks.toxic(other.id, "slow", heal.expires())
+    toxic = Toxic(mine, "latency", {"latency": 9, "jitter": 0})
+    Toxiproxy(toxiproxy.url).add_toxic(PROXY, toxic)
+    assert Watched(here).look() == ["undone"] * 4
+    assert [one["name"] for one in toxiproxy.toxics(PROXY)] == [mine]
+
+
+def test_the_lever_undoes_a_run_that_is_alive(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.stop(here.environment, "incident 4711")
+    assert Watched(here).look() == ["undone"] * 4
+
+
+def test_what_others_did_stays(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    client = Toxiproxy(toxiproxy.url)
+    client.add_toxic(PROXY, Toxic("theirs", "bandwidth", {"rate": 9}))
+    client.set_enabled("ted", False)
+    kubernetes.nodes["node-a"]["spec"]["unschedulable"] = True
+    lock.release(here.run, here.environment)
+    assert Watched(here).look() == []
+    assert [one["name"] for one in toxiproxy.toxics(PROXY)] == ["theirs"]
+    assert not toxiproxy.enabled("ted")
+    assert kubernetes.nodes["node-a"]["spec"]["unschedulable"] is True
+
+
+def test_what_cannot_be_undone_is_tried_again_and_called_stuck_after_a_minute(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    kubernetes.forbidden.add("patch nodes")
+    watched = Watched(here)
+    assert sorted(watched.look()) == ["not_undone", "not_undone", "undone", "undone"]
+    assert watched.look(after=55) == ["not_undone"] * 2
+    assert watched.look(after=6) == ["stuck"] * 2
+    assert any("kubectl uncordon node-b" in str(one["by_hand"]) for one in watched.told)
+    kubernetes.forbidden.clear()
+    assert watched.look(after=6) == ["undone"] * 2
+    assert clean(toxiproxy, kubernetes)
+
+
+def test_a_system_that_does_not_answer_is_told_and_asked_again(
+    wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet()
+    watched = Watched(here)
+    kubernetes.forbidden.add("list nodes")
+    assert watched.look() == ["unreachable"]
+    kubernetes.forbidden.clear()
+    assert watched.look(after=6) == []
+
+
+def test_it_says_that_it_is_there(
+    wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet()
+    watched = Watched(here)
+    watched.look()
+    first = kubernetes.leases["holdfast-reaper"]["metadata"]["resourceVersion"]
+    watched.look(after=2)
+    assert kubernetes.leases["holdfast-reaper"]["metadata"]["resourceVersion"] != first
+
+
+@pytest.mark.parametrize("name", ["holdfast-0123456789ab-slow", "theirs", "holdfast-"])
+def test_names_of_toxics(name: str) -> None:
+    """Those of the first format had no end."""
+    mark = marks.of_toxic(name)
+    assert (mark is not None) == (name == "holdfast-0123456789ab-slow")
+    assert mark is None or (mark.run, mark.kind, mark.expires) == ("0123456789ab", "slow", None)
+
+
+def test_its_process_looks_once(
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    tmp_path: Path,
+) -> None:
+    import json
+    import subprocess
+    import sys
+
+    import yaml
+
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    path = tmp_path / "environment.yaml"
+    document = here.environment.model_dump(mode="json")
+    document["breakers"]["pix-primary"]["call_limit"] = "2s"
+    document["policy"] = {"namespaces": ["wallet"]}
+    path.write_text(yaml.safe_dump(document))
+    command = [sys.executable, "-m", "holdfast.reaper", "--environment", str(path), "--once"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    told = [json.loads(line)["event"] for line in ended.stdout.splitlines()]
+    assert told == ["began", *["undone"] * 4]
+    assert clean(toxiproxy, kubernetes)
