@@ -123,7 +123,9 @@ class Start:
         kubeconfig.write_identities(self._lab)
         proxies = json.dumps(gateway_proxies(self._lab))
         (self._lab.data / "toxiproxy.json").write_text(proxies)
-        template = string.Template((Path(__file__).parent / "prometheus.yaml").read_text())
+        here = Path(__file__).parent
+        shutil.copy(here / "rules.yaml", self._lab.data)
+        template = string.Template((here / "prometheus.yaml").read_text())
         config = template.substitute(
             edge=self._lab.edge_admin,
             toxiproxy=self._lab.toxiproxy,

@@ -30,11 +30,16 @@ def came_back(record: Record) -> Observation:
 
 
 @pytest.mark.parametrize(
-    ("placed", "as_predicted"),
-    [({"d": 1}, True), ({"c": 1}, False), ({"d": 2}, False), ({}, False)],
+    ("placed", "as_many", "same_places"),
+    [
+        ({"d": 1}, True, True),
+        ({"c": 1}, True, False),
+        ({"d": 2}, False, False),
+        ({}, False, False),
+    ],
 )
 def test_the_replicas_that_came_back_beside_those_that_were_foretold(
-    placed: dict[str, int], as_predicted: bool
+    placed: dict[str, int], as_many: bool, same_places: bool
 ) -> None:
     """`wallet-d` came back, in a zone of its own letter."""
     others = workload({"b": 5}, service=False)
@@ -42,13 +47,14 @@ def test_the_replicas_that_came_back_beside_those_that_were_foretold(
     assert found.value == 1
     assert found.detail["seen"] == {"d": 1}
     assert found.detail["predicted"] == placed
-    assert found.detail["as_predicted"] is as_predicted
+    assert found.detail["as_many"] is as_many
+    assert found.detail["same_places"] is same_places
     assert "seen: 1 in d" in found.why
 
 
 def test_none_came_back() -> None:
     found = came_back(predicted(told(replace(DROPPED, back=None)), workload({})))
-    assert (found.value, found.detail["as_predicted"]) == (0, True)
+    assert (found.value, found.detail["as_many"]) == (0, True)
     assert found.why == "predicted: none; seen: none"
 
 

@@ -53,13 +53,13 @@ def raw_samples(named: Named, seconds: float, suffix: str = "") -> str:
 def failed_shares(entrance: Named, windows: Iterable[int]) -> str:
     """For each window in seconds, by label `window`: the share of requests answered with 5xx.
 
-    Nothing where there is no series; not a number where there was no request.
+    Nothing where no series tells its code; not a number where there was no request.
     """
-    wrong = f'{entrance.label("code")}=~"5.."'
+    code = entrance.label("code")
 
     def share(seconds: int) -> str:
-        failed = f"sum(increase({_series(entrance, '_count', wrong)}[{seconds}s]))"
-        every = f"sum(increase({_series(entrance, '_count')}[{seconds}s]))"
+        failed = f"sum(increase({_series(entrance, '_count', f'{code}=~"5.."')}[{seconds}s]))"
+        every = f"sum(increase({_series(entrance, '_count', f'{code}!=""')}[{seconds}s]))"
         return f"(({failed} or 0 * {every}) / {every})"
 
     return _by_window(share, windows)

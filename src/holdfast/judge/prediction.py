@@ -11,7 +11,10 @@ _SOURCE = "prediction before the run; Kubernetes, pods seen every second"
 
 
 def observe(ground: Ground) -> Iterator[Observation]:
-    """Replicas of the customers' service that came back during the hold, by zone, and foretold."""
+    """Replicas of the customers' service that came back during the hold, by zone, and foretold.
+
+    Among equal places the scheduler chooses as it likes: the number says more than the places.
+    """
     prediction = ground.record.plan.get("prediction")
     if prediction is None or ground.timeline.fault is None:
         return
@@ -32,7 +35,8 @@ def observe(ground: Ground) -> Iterator[Observation]:
         yield Observation("replicas-came-back", None, "replicas", _SOURCE, why=why, detail=detail)
         return
     seen = _new(before[-1], during[-1])
-    detail |= {"seen": dict(seen), "as_predicted": seen == foretold}
+    as_many = seen.total() == foretold.total()
+    detail |= {"seen": dict(seen), "as_many": as_many, "same_places": seen == foretold}
     yield Observation(
         "replicas-came-back",
         seen.total(),
