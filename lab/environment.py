@@ -20,12 +20,12 @@ _PERIODS = {
 }
 
 
-def document(lab: Lab, kubeconfig: Path, cluster_uid: str) -> dict[str, object]:
+def document(lab: Lab, kubeconfig: str, cluster_uid: str) -> dict[str, object]:
     """The content of environment.yaml."""
     return {
         "name": f"lab-{lab.number}",
         "kind": "laboratory",
-        "kubernetes": {"kubeconfig": str(kubeconfig), "cluster_uid": cluster_uid},
+        "kubernetes": {"kubeconfig": kubeconfig, "cluster_uid": cluster_uid},
         "prometheus": {"url": f"http://{lab.prometheus}"},
         "toxiproxy": [{"url": f"http://{lab.toxiproxy}"}],
         "customers": {

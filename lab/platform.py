@@ -14,11 +14,11 @@ from lab.addresses import REPOSITORY, ZONES, Lab, listening
 from lab.kubernetes_api import APPLY, Api, Object
 
 HOLDFAST = "holdfast"  # namespace and name of the service account
+REAPER = "holdfast-reaper"
 REPLICAS = 3
 
 _MANIFESTS = Path(__file__).parent / "manifests"
 _DEPLOY = REPOSITORY / "deploy"
-_LATER = {"fencing.yaml", "reaper.yaml"}  # until runs hold the lock, and there is a reaper
 _GROUPS = {"v1": "/api/v1"}
 _DAYS = 86_400
 _TOKEN_LASTS = 365 * _DAYS  # seconds
@@ -42,13 +42,27 @@ def manifests(name: str, lab: Lab) -> list[Object]:
 
 def deployed() -> list[Object]:
     """What `kubectl apply -k deploy/` and `-k deploy/allowed` apply, in that order."""
-    found = []
+    found: list[Object] = []
     for folder in (_DEPLOY, _DEPLOY / "allowed"):
-        names = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
-        for name in names:
-            if name not in _LATER:
-                found += [one for one in yaml.safe_load_all((folder / name).read_text()) if one]
+        for name in yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]:
+            found += yaml.safe_load_all((folder / name).read_text())
     return found
+
+
+def config_map(content: Object) -> Object:
+    """The environment file as the reaper's pod mounts it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "holdfast-environment", "namespace": HOLDFAST},
+        "data": {"environment.yaml": yaml.safe_dump(content, sort_keys=False)},
+    }
+
+
+async def reaper_looks(api: Api) -> bool:
+    """Does the reaper say, in its lease, that it is there?"""
+    found = await api.get(f"/apis/coordination.k8s.io/v1/namespaces/{HOLDFAST}/leases/{REAPER}")
+    return bool(found["spec"].get("renewTime"))
 
 
 def path_of(item: Object) -> str:

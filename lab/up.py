@@ -72,6 +72,9 @@ class Start:
             )
             await self._step("entrance", ("edge",), lambda: self._entrance(http))
             await self._step("scrapes", ("prometheus",), lambda: self._scrapes(http))
+            await self._step(
+                "reaper", (), lambda: good(lambda: platform.reaper_looks(api), "reaper")
+            )
         await write_environment(self._lab, where)
 
     async def _step(
@@ -148,6 +151,8 @@ class Start:
     async def _rights(self, api: Api) -> None:
         await platform.apply(api, platform.manifests("rights", self._lab))
         await platform.apply(api, platform.deployed())
+        content = environment.document(self._lab, "in-cluster", await platform.cluster_uid(api))
+        await platform.apply(api, [platform.config_map(content)])
 
     async def _wallet(self, api: Api) -> None:
         await platform.apply(api, platform.manifests("wallet", self._lab))
@@ -176,7 +181,7 @@ async def write_environment(lab: Lab, where: Path) -> None:
     async with Api(kubeconfig.access(lab, kubeconfig.ADMIN)) as api:
         uid = await platform.cluster_uid(api)
         access = await platform.holdfast_kubeconfig(api, lab)
-    environment.write(where, environment.document(lab, access, uid))
+    environment.write(where, environment.document(lab, str(access), uid))
 
 
 async def healthy(lab: Lab, health: str, http: aiohttp.ClientSession) -> bool:

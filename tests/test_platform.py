@@ -98,7 +98,7 @@ def test_a_defect_that_there_is_not_is_refused(names: tuple[str, ...]) -> None:
 
 def test_the_environment_file_is_one_that_holdfast_accepts(tmp_path: Path) -> None:
     file = tmp_path / "environment.yaml"
-    environment.write(file, environment.document(LAB, Path("/nowhere/kubeconfig"), "uid-1"))
+    environment.write(file, environment.document(LAB, "/nowhere/kubeconfig", "uid-1"))
     read = checked(Environment, yaml.safe_load(file.read_text()), "environment.yaml")
     assert read.breakers["pix-primary"].backup == "pix-backup"
     assert read.periods["gateway_check"] == 30.0

@@ -11,12 +11,16 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-import yaml
 
 from benchmarks.rights import ACCOUNTS, EVERYWHERE, Person, account, admin, table
+from holdfast import heal
+from holdfast import lock as lock_module
 from holdfast.clock import until
-from lab.addresses import REPOSITORY, Lab
-from lab.kubernetes_api import APPLY
+from holdfast.cluster import Cluster
+from holdfast.documents import read_environment
+from holdfast.errors import Refused
+from holdfast.store import Run
+from lab.addresses import Lab
 from tests.lab.conftest import holdfast
 
 pytestmark = pytest.mark.lab
@@ -24,7 +28,6 @@ pytestmark = pytest.mark.lab
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/holdfast/leases"
 POLICIES = "/apis/admissionregistration.k8s.io/v1"
 PODS = "/api/v1/namespaces/wallet/pods"
-FENCING = REPOSITORY / "deploy" / "fencing.yaml"
 MERGE = "application/merge-patch+json"
 DRY = "?dryRun=All"
 NODE = "/api/v1/nodes/node-a"
@@ -125,21 +128,6 @@ class Lock:
         code, lease = self.boss.call("PATCH", path, body, MERGE)
         assert code == 200, lease
         return f"{lease['metadata']['uid']}/{count}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fenced(boss: Person, lab: dict[str, Any]) -> Iterator[None]:
-    """deploy/fencing.yaml is in force."""
-    kinds = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
-    path = f"{POLICIES}/{{}}/holdfast-fencing?fieldManager=test&force=true"
-    for kind, item in zip(kinds, yaml.safe_load_all(FENCING.read_text()), strict=True):
-        assert said(boss.call("PATCH", path.format(kind), item, APPLY)) == "ok"
-    it, runner = Lock(boss), account(Lab.of(int(lab["name"].removeprefix("lab-"))), "holdfast")
-    it.set("")
-    assert until(lambda: change(runner, marks("x")).startswith("403"), seconds=10, every=0.05)
-    yield
-    for kind in kinds:
-        boss.call("DELETE", f"{POLICIES}/{kind}/holdfast-fencing")
 
 
 @pytest.fixture
@@ -649,3 +637,26 @@ def test_doctor_finds_the_rights_and_tries_the_policy(lab_folder: Path, boss: Pe
         before["labels"],
         before.get("annotations"),
     )
+
+
+def test_holdfast_itself_breaks_and_mends_under_the_policy(
+    lab_folder: Path, tmp_path: Path, boss: Person, node: Callable[..., None]
+) -> None:
+    """Its own client, marks, lock and token; and once the lock is given back, nothing breaks."""
+    environment = read_environment(lab_folder / "environment.yaml")
+    cluster = Cluster(environment.kubernetes.kubeconfig)
+    run = Run.create(tmp_path / "runs", "rights")
+    target = next(one for one in cluster.nodes() if one.name == "node-a")
+    token = lock_module.acquire(run, environment).token
+    marks_of_run = heal.marks(run, "uncordon", token)
+    cluster.cordon(target, marks_of_run)
+    (victim, *_) = cluster.pods("wallet")
+    cluster.delete_pods([victim], 0)
+    lock_module.release(run, environment)
+    with pytest.raises(Refused, match="'holdfast-fencing' does not let us delete pods"):
+        cluster.delete_pod(cluster.pods("wallet")[0], 0)
+    other = next(one for one in cluster.nodes() if one.name == "node-b")
+    with pytest.raises(Refused, match="'holdfast-fencing' does not let us patch nodes: nobody"):
+        cluster.cordon(other, marks_of_run)
+    cluster.uncordon(target.name, target.uid, run.id)  # unless the reaper was faster
+    assert not boss.call("GET", NODE)[1]["spec"].get("unschedulable")
