@@ -156,8 +156,8 @@ def _inject(
     Toxiproxy cannot compare fencing tokens: the lock is renewed within a call's length before it.
     """
     supervision.ensure(here.run, here.environment)
+    lock.check(here.run, here.environment)
     with heal.injecting(here.run, here.environment, heals):
-        lock.check(here.run, here.environment)
         began = now_ns()
         for number, one in enumerate(instances):
             if number:

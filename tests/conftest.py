@@ -10,6 +10,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 from holdfast import lock
 from holdfast.clock import until
@@ -168,3 +169,14 @@ def wallet(
 def configured(here: Context) -> dict[str, Any]:
     """Chaos Toolkit's configuration as `holdfast run` makes it."""
     return {KEY: str(here.run.folder)}
+
+
+def written(here: Context, folder: Path) -> Path:
+    """The run's environment as a file that a person would write."""
+    document = here.environment.model_dump(mode="json", exclude_defaults=True)
+    document["policy"].pop("max_hold")
+    for breaker in document["breakers"].values():
+        breaker["call_limit"] = f"{breaker['call_limit']:g}s"
+    path = folder / "environment.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,25 @@ def test_a_toxic_that_was_never_added(
     slow(here, toxiproxy.url)
     assert heal.undo_all(here.run, here.environment) == []
     assert states(here.run) == ["intent", "undoing", "undone"]
+
+
+@pytest.mark.parametrize("state", ["injecting", "active"])
+def test_a_call_that_arrives_after_its_sender_died(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], state: str
+) -> None:
+    """That it is not there yet is no proof that it will not come: it may be on its way."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    toxic = slow(here, toxiproxy.url)
+    (known,) = heal.pending(here.run)
+    for one in ("injecting", state):
+        record = {"heal": known.id, "operation": known.operation, "arguments": known.arguments}
+        here.run.append("heals.jsonl", {**record, "state": one})
+    late = threading.Timer(0.7, lambda: Toxiproxy(toxiproxy.url).add_toxic(PROXY, toxic))
+    late.start()
+    assert heal.undo_all(here.run, here.environment) == []
+    late.join()
+    left = [one["name"] for one in toxiproxy.toxics(PROXY)]
+    assert left == ([] if state == "injecting" else [toxic.name])
 
 
 CRASH = """

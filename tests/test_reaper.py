@@ -1,5 +1,8 @@
 """The reaper: it undoes what belongs to nobody alive, from the marks alone, and nothing else."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from holdfast.heal.found import TAINT
 from holdfast.reaper import Reaper
 from holdfast.store import Run
 from holdfast.toxiproxy import Toxic, Toxiproxy
-from tests.conftest import RealToxiproxy
+from tests.conftest import RealToxiproxy, written
 from tests.fakes import FakeKubernetes
 from tests.test_lock import ManualClock
 
@@ -191,21 +194,11 @@ def test_its_process_looks_once(
     kubernetes: FakeKubernetes,
     tmp_path: Path,
 ) -> None:
-    import json
-    import subprocess
-    import sys
-
-    import yaml
-
     here = wallet(toxiproxies=[toxiproxy.url])
     faults(here, toxiproxy, kubernetes)
     lock.release(here.run, here.environment)
-    path = tmp_path / "environment.yaml"
-    document = here.environment.model_dump(mode="json")
-    document["breakers"]["pix-primary"]["call_limit"] = "2s"
-    document["policy"] = {"namespaces": ["wallet"]}
-    path.write_text(yaml.safe_dump(document))
-    command = [sys.executable, "-m", "holdfast.reaper", "--environment", str(path), "--once"]
+    path = str(written(here, tmp_path))
+    command = [sys.executable, "-m", "holdfast.reaper", "--environment", path, "--once"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     told = [json.loads(line)["event"] for line in ended.stdout.splitlines()]

@@ -111,7 +111,10 @@ def main() -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    reaper = Reaper(read_environment(arguments.environment), _told)
+    try:
+        reaper = Reaper(read_environment(arguments.environment), _told)
+    except HoldfastError as error:
+        sys.exit(f"error: {error}")
     _told({"event": "began"})
     with contextlib.suppress(BrokenPipeError):
         reaper.look()

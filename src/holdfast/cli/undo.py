@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from holdfast.errors import InvalidInput
+from holdfast.cli import options
+from holdfast.errors import HoldfastError, InvalidInput
 
 
 @click.command(
@@ -15,7 +16,11 @@ from holdfast.errors import InvalidInput
 @click.argument(
     "run_folder", metavar="[RUN]", type=click.Path(path_type=Path), required=False, default=None
 )
-@click.option("--all-mine", is_flag=True, help="Every run below --runs that left something.")
+@click.option(
+    "--all-mine",
+    is_flag=True,
+    help="Every run below --runs, and every mark on the systems that belongs to no run alive.",
+)
 @click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
@@ -23,8 +28,11 @@ from holdfast.errors import InvalidInput
     show_default=True,
     help="Where --all-mine looks for runs.",
 )
+@options.environment
 @click.option("--by-hand", is_flag=True, help="Only print the kubectl and curl lines that do it.")
-def command(run_folder: Path | None, all_mine: bool, runs: Path, by_hand: bool) -> None:
+def command(
+    run_folder: Path | None, all_mine: bool, runs: Path, environment_path: Path, by_hand: bool
+) -> None:
     """Undo whatever RUN has left behind, and read it back.
 
     Works from any process, also after the runner was killed; doing it twice is harmless. Exit code
@@ -33,10 +41,11 @@ def command(run_folder: Path | None, all_mine: bool, runs: Path, by_hand: bool) 
     if (run_folder is None) != all_mine:
         raise InvalidInput("undo", "it needs a run's folder, or --all-mine", "Name one of them")
     folders = [run_folder] if run_folder else list(_all(runs))
-    wrong = [folder for folder in folders if not _undone(folder, by_hand=by_hand)]
+    clean = [_undone(folder, by_hand=by_hand) for folder in folders]
     if all_mine:
         click.echo(f"{len(folders)} runs looked at")
-    if wrong:
+        clean.append(_marked(environment_path, by_hand=by_hand))
+    if not all(clean):
         raise click.exceptions.Exit(5)
 
 
@@ -64,3 +73,27 @@ def _undone(folder: Path, *, by_hand: bool) -> bool:
             f"{len(pending)} undone, nothing is left" if pending else "nothing was left to undo"
         )
     return not failures
+
+
+def _marked(environment_path: Path, *, by_hand: bool) -> bool:
+    """Undo what carries a mark of a run that is not alive, whether its folder is here or not."""
+    from holdfast import heal, lock
+    from holdfast.documents import read_environment
+
+    environment = read_environment(environment_path)
+    systems, living = heal.open_systems(environment), lock.living(environment)
+    clean = True
+    for one in heal.found.everything(systems):
+        if one.run == living:
+            click.echo(f"left alone: {one.heal.operation} of run {one.run}, which is alive")
+            continue
+        if by_hand:
+            click.echo("\n".join(heal.by_hand(one.heal)))
+            continue
+        click.echo(f"undoing: {one.heal.operation} {dict(one.heal.arguments)} of run {one.run}")
+        try:
+            heal.undo(one.heal, systems)
+        except (HoldfastError, TimeoutError) as error:
+            click.echo(f"error: {error}", err=True)
+            clean = False
+    return clean

@@ -29,7 +29,7 @@ from holdfast.errors import (
     Unreachable,
 )
 from holdfast.heal import found
-from holdfast.heal.operations import by_hand, operation
+from holdfast.heal.operations import NEVER, by_hand, operation
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
 from holdfast.store import Run
@@ -45,6 +45,7 @@ _EVENTS = "events.jsonl"
 _AGAIN_S = 0.5
 _TURN_S = 2.0  # an executor that holds the others up for longer is taken for hung
 _AT_ONCE = 32
+IN_FLIGHT_S = 5.0  # a call that was sent may still arrive for so long after its sender is dead
 _OVER = ("undone", "done", "irreversible")
 
 
@@ -212,10 +213,14 @@ def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
 
 
 def _undo(run: Run, heal: Heal, systems: Systems, give_up_ns: int) -> Failure | None:
+    arrived_ns = _injecting_ns(run, heal) + round(IN_FLIGHT_S * SECOND)
     _note(run, heal, "undoing")
     while True:
         try:
             how = undo(heal, systems)
+            if how == NEVER and now_ns() < arrived_ns:
+                sleep(_AGAIN_S)
+                continue
         except (Unreachable, TimeoutError) as error:
             if now_ns() + _AGAIN_S * SECOND < give_up_ns:
                 sleep(_AGAIN_S)
@@ -225,6 +230,14 @@ def _undo(run: Run, heal: Heal, systems: Systems, give_up_ns: int) -> Failure | 
             return _failed(run, heal, error)
         _note(run, heal, "undone", how=how)
         return None
+
+
+def _injecting_ns(run: Run, heal: Heal) -> int:
+    """When the call that injects was about to be sent, if nothing says how it ended."""
+    mine = [one for one in run.sound(_HEALS)[0] if one["heal"] == heal.id]
+    sent = [one for one in mine if one["state"] == "injecting"]
+    ended = any(one["state"] == "active" for one in mine)
+    return int(sent[-1]["mono_ns"]) if sent and not ended else 0
 
 
 def _failed(run: Run, heal: Heal, error: Exception) -> Failure:
