@@ -3,16 +3,15 @@
 import json
 from typing import Any
 
-import requests
-
 from holdfast import context
 from holdfast.context import Context
 from holdfast.errors import Unreachable
+from holdfast.fetch import LARGE, Limits, NoAnswer, fetch, with_query
 
 __all__ = ["nothing_unknown"]
 
 UNFINISHED = frozenset({"received", "reserved", "sent", "unknown"})
-_DEADLINE_S = (2, 30)
+_CALL_S = 30.0  # one call, from looking up the name to the last byte of the answer
 
 
 def nothing_unknown(since: float, configuration: dict[str, Any] | None = None) -> bool:
@@ -22,8 +21,12 @@ def nothing_unknown(since: float, configuration: dict[str, Any] | None = None) -
 
 def unfinished(here: Context, since: float) -> int:
     """How many transfers since then (Unix seconds) have no final state."""
-    rows = [json.loads(line) for line in transfers(here, since).splitlines()]
-    return sum(row.get("state") in UNFINISHED for row in rows)
+    text = transfers(here, since)
+    try:
+        return sum(json.loads(line).get("state") in UNFINISHED for line in text.splitlines())
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        url = here.environment.ledger and here.environment.ledger.transfers
+        raise Unreachable(str(url), "a line of it is no transfer", "Look at its log") from None
 
 
 def transfers(here: Context, since: float) -> str:
@@ -52,19 +55,16 @@ def lines(url: str, since: float) -> str:
     Raises:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
     """
-    asked = {"since": f"{since:.6f}"}
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy between us and it
-            answer = session.get(url, params=asked, timeout=_DEADLINE_S, allow_redirects=False)
-        if answer.status_code != 200:
-            raise Unreachable(url, f"answered {answer.status_code}", "Look at its log")
-    except requests.RequestException as error:
-        raise Unreachable(
-            url, f"the record cannot be read ({type(error).__name__})", "Is it running?"
-        ) from None
-    answer.encoding = "utf-8"  # JSON is; to guess it from megabytes takes a while
-    text = answer.text
+        answer = fetch(with_query(url, {"since": f"{since:.6f}"}), Limits(_CALL_S, LARGE))
+    except NoAnswer as error:
+        raise Unreachable(url, f"the record {error}", "Is it running?") from None
+    if answer.status_code != 200:
+        raise Unreachable(url, f"answered {answer.status_code}", "Look at its log")
+    try:
+        text = answer.content.decode()
+    except UnicodeDecodeError:
+        text = "?"
     if text and not (text.startswith("{") and text.endswith("}\n")):
         raise Unreachable(url, "its answer is not lines of JSON, or was cut off", "Look at its log")
     return text

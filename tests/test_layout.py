@@ -24,8 +24,9 @@ ROWS = {
         "redact",
         "files",
         "arrivals",
+        "addresses",
     },
-    1: {"prometheus", "toxiproxy", "cluster", "store", "documents", "credentials"},
+    1: {"prometheus", "toxiproxy", "cluster", "store", "documents", "credentials", "fetch"},
     2: {
         "measure",
         "heal",
@@ -55,7 +56,12 @@ MAY_USE_NEIGHBOUR = {
     ("supervision", "lock"),
     ("suite", "pipeline"),
 }
-BUILT_OF_ROW_1 = {("cluster", "store"), ("store", "documents")}
+BUILT_OF_ROW_1 = {
+    ("cluster", "store"),
+    ("store", "documents"),
+    ("prometheus", "fetch"),
+    ("toxiproxy", "fetch"),
+}
 
 
 def product_files() -> list[Path]:

@@ -82,7 +82,7 @@ WORDS = {
     "500": "500",
     "html": "Welcome to the proxy",
     "redirect": "it answered 302",
-    "empty": "could not be reached (ConnectionError)",
+    "empty": "closed the connection without a whole answer",
     "silent": "did not answer within 0.3 s",
     "drip": "did not answer within 0.3 s",
 }

@@ -167,7 +167,7 @@ CALLS: dict[str, Callable[[Toxiproxy], object]] = {
         ("500", "it answered 500"),
         ("html", "not JSON: <html>"),
         ("redirect", "it answered 302"),
-        ("empty", "could not be reached (ConnectionError)"),
+        ("empty", "closed the connection without a whole answer"),
         ("silent", "did not answer within 0.3 s"),
         ("drip", "did not answer within 0.3 s"),
     ],

@@ -4,16 +4,13 @@ Nothing here reads a series: judging does, from the answers that a run keeps.
 """
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import requests
-
-from holdfast.clock import within
 from holdfast.errors import Silent, Unreachable
+from holdfast.fetch import LARGE, SMALL, Answer, Limits, NoAnswer, fetch, with_query
 
 CALL_S = 10.0  # one call, from looking up the name to the last byte of the answer
-_CONNECT_S = 2.0
+_QUERY = "/api/v1/query"
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
 
 
@@ -54,7 +51,7 @@ class Prometheus:
         Raises:
             Unreachable: absent, silent, or the answer is an error or no answer of Prometheus.
         """
-        return self._answer("/api/v1/query", {"query": query, "time": f"{at_wall_seconds:.3f}"})
+        return self._answer(_QUERY, {"query": query, "time": f"{at_wall_seconds:.3f}"})
 
     def targets(self) -> list[dict[str, Any]]:
         """What it scrapes, with labels, health and the last error of each."""
@@ -108,7 +105,7 @@ class Prometheus:
         return {int(labels["window"]): value for labels, value in self._vector(query)}
 
     def _vector(self, query: str) -> list[tuple[dict[str, str], float]]:
-        found = self._sound("/api/v1/query", {"query": query})
+        found = self._sound(_QUERY, {"query": query})
         try:
             if found["resultType"] != "vector":
                 raise TypeError(found["resultType"])
@@ -128,10 +125,10 @@ class Prometheus:
         return answer["data"]
 
     def _answer(self, path: str, parameters: dict[str, str]) -> dict[str, Any]:
-        answer = self._get(path, parameters)
+        answer = self._get(path, parameters, LARGE if path == _QUERY else SMALL)
         try:
             document = answer.json()
-        except requests.JSONDecodeError:
+        except ValueError:
             raise self._wrong(path, answer) from None
         if not isinstance(document, dict) or "status" not in document:
             raise self._wrong(path, answer)
@@ -140,23 +137,17 @@ class Prometheus:
             raise Unreachable(self.url + path, f"it answered {kind}: {why}", "Look at the query")
         return document
 
-    def _get(self, path: str, parameters: dict[str, str]) -> requests.Response:
-        def send() -> requests.Response:
-            return _session().get(
-                self.url + path,
-                params=parameters,
-                timeout=(_CONNECT_S, self._call_s),
-                allow_redirects=False,
-            )
-
+    def _get(self, path: str, parameters: dict[str, str], most: int = SMALL) -> Answer:
+        url = self.url + path
         try:
-            return within(self._call_s, send)
-        except (requests.RequestException, TimeoutError) as error:
-            raise Silent(self.url, _reason(error, self._call_s), "Is it running?") from None
+            return fetch(
+                with_query(url, parameters) if parameters else url, Limits(self._call_s, most)
+            )
+        except NoAnswer as error:
+            raise Silent(self.url, f"Prometheus {error}", "Is it running?") from None
 
-    def _wrong(self, path: str, answer: requests.Response) -> Unreachable:
-        excerpt = answer.text[:_EXCERPT].strip()
-        reason = f"it answered {answer.status_code}: {excerpt}"
+    def _wrong(self, path: str, answer: Answer) -> Unreachable:
+        reason = f"it answered {answer.status_code}: {answer.excerpt()}"
         return Unreachable(self.url + path, reason, "Is this Prometheus? Look at its log")
 
 
@@ -164,19 +155,3 @@ def _alert(one: Any) -> Alert:
     labels = one["labels"]
     severity = str(labels.get("severity", "")).casefold()
     return Alert(str(labels["alertname"]), severity, one["state"] == "firing")
-
-
-def _reason(error: Exception, call_s: float) -> str:
-    if isinstance(error, requests.ConnectTimeout):
-        return f"Prometheus did not accept a connection within {_CONNECT_S:g} s"
-    if isinstance(error, requests.Timeout | TimeoutError):
-        return f"Prometheus accepted the connection and did not answer within {call_s:g} s"
-    return f"Prometheus could not be reached ({type(error).__name__})"
-
-
-@cache
-def _session() -> requests.Session:
-    """One pool of connections for the process."""
-    session = requests.Session()
-    session.trust_env = False  # no proxy and no .netrc between us and Prometheus
-    return session

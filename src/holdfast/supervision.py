@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from holdfast import lock
 from holdfast.documents import Environment
 from holdfast.errors import Unreachable
-from holdfast.store import Run
+from holdfast.store import Run, open_private
 
 BEAT_S = 0.2
 SILENT_S = 1.0  # without a heartbeat for so long the run aborts
@@ -87,7 +87,7 @@ def start(run: Run) -> Watchdog:
     command = [sys.executable, "-P", "-m", "holdfast.watchdog", folder, str(os.getpid())]
     theirs, pipe = os.pipe()
     beats, sends = os.pipe()
-    with run.path(LOG).open("ab") as log:
+    with open_private(run.path(LOG)) as log:
         process = subprocess.Popen(
             command, stdin=theirs, stdout=sends, stderr=log, start_new_session=True
         )

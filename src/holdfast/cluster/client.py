@@ -6,6 +6,7 @@ after a time limit in all. Credentials that are not accepted any more are read a
 """
 
 import contextlib
+import errno
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from holdfast.redact import redacted
 
 _CONNECT_S = 2.0
 _EXPIRED = 401
+_MOST = 256 << 20  # bytes of an answer: ten thousand pods are less than half of it
 _LONGEST = 10_000  # bytes of such an answer that are looked at
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
 _DENIED = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.* denied request: (.*)", re.DOTALL)
@@ -70,7 +72,7 @@ class Client:
             )
             credentials.keep_secrets(self._api.configuration)  # one may have been renewed
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT_S, self._call_s))
-            return answer.status, answer.read()
+            return answer.status, _content(answer.response)
 
         code, content = self._bounded(send)
         if code == _EXPIRED:  # who asks is checked first: nothing was done
@@ -123,8 +125,16 @@ def _opened(kubeconfig: str, _path: str, _changed_ns: int, call_s: float) -> Cli
     return Client(kubeconfig, call_s)
 
 
+def _content(response: Any) -> bytes:
+    """The whole answer, unless it is more than a cluster can have to say."""
+    content: bytes = response.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise OSError(errno.EFBIG, "it is too large")
+    return content
+
+
 def _object(content: bytes) -> Json | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         document = json.loads(content)
         return document if isinstance(document, dict) else None
     return None

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from holdfast import files
+from holdfast.addresses import check_host
 from holdfast.clock import within
 from holdfast.errors import InvalidInput, Refused
 from holdfast.redact import keep_secret
@@ -17,6 +19,7 @@ IN_CLUSTER = "in-cluster"  # as `kubernetes.kubeconfig`: the service account of 
 FOLDER = "HOLDFAST_SERVICEACCOUNT"  # where the pod's token lies, if not where Kubernetes mounts it
 
 _MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount"
+_MOST_BYTES = 1 << 20  # of a kubeconfig
 _OPEN_S = 10.0  # reading a kubeconfig: it may name a program that fetches credentials
 
 
@@ -36,7 +39,7 @@ def load(kubeconfig: str) -> Any:
     """
     from kubernetes.client.configuration import Configuration
 
-    configuration = Configuration()
+    configuration = Configuration(proxy="")  # none of our environment's; a kubeconfig may name one
     configuration.retries = False
     into = _from_pod if kubeconfig == IN_CLUSTER else _from_file
     try:
@@ -52,12 +55,17 @@ def load(kubeconfig: str) -> Any:
     except ValueError as error:
         raise InvalidInput(kubeconfig, str(error), "Use longer credentials") from None
     _check_tls(kubeconfig, configuration)
+    try:
+        check_host(urlsplit(configuration.host).hostname or "")
+    except ValueError as error:
+        raise Refused(kubeconfig, str(error), "Name the API server there") from None
     return configuration
 
 
 def _from_file(path: Path, configuration: Any) -> None:
     from kubernetes.config.kube_config import load_kube_config
 
+    files.read(path, _MOST_BYTES)  # a device or a huge file would be read for ever
     load: Any = load_kube_config
     load(str(path), None, configuration, persist_config=False)
 

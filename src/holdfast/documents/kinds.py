@@ -16,6 +16,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from holdfast.addresses import check_host
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -45,6 +47,7 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if not (parts.hostname or "").encode("idna") or parts.port == 0:  # which checks both
         raise ValueError("a URL needs a host, and a port up to 65535")
+    check_host(parts.hostname or "")
     return text
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-import requests
-
 from holdfast import guard, lock, rights
 from holdfast.clock import within
 from holdfast.cluster import Cluster, deployed
 from holdfast.documents import Customers, Environment
 from holdfast.errors import HoldfastError, Unreachable
+from holdfast.fetch import Limits, NoAnswer, fetch
 from holdfast.heal import open_systems
 from holdfast.probes.ledger import lines
 from holdfast.prometheus import Prometheus
@@ -82,22 +81,11 @@ def _all_rights(environment: Environment) -> str:
 
 def _entrance(entrance: Customers) -> str:
     url = entrance.url
-
-    def send() -> int:
-        session = requests.Session()
-        session.trust_env = False  # no proxy between us and it
-        session.verify = entrance.ca or True
-        with (
-            session,
-            session.get(url, timeout=_ASK_S, allow_redirects=False, stream=True) as answer,
-        ):
-            return answer.status_code
-
     try:
-        code = within(_ASK_S, send)
-    except (requests.RequestException, TimeoutError) as error:
-        why = f"no answer ({type(error).__name__})"
-        raise Unreachable(url, why, "Is the customers' entrance running?") from None
+        code = fetch(url, Limits(_ASK_S, ca=entrance.ca)).status_code
+    except NoAnswer as error:
+        why = f"the customers' entrance {error}"
+        raise Unreachable(url, why, "Is it running?") from None
     if code >= 500:
         raise Unreachable(url, f"it answered {code}", "Look at the log of the customers' entrance")
     return "answers"
