@@ -2,69 +2,41 @@
 
     python benchmarks/load.py [--quick]
 
-The server is a process of its own on another core: it answers each request at once with 27 bytes.
+The server is a process of its own on the last core, whoever sends runs on the first. Beside the
+customers run vegeta (open, built from pinned modules) and wrk (closed, from the distribution; its
+connections pause so that it comes near the same rate). Under six minutes.
 """
 
 import argparse
-import asyncio
 import contextlib
+import math
 import os
-import platform
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import machine
+from benchmarks.load_others import Reported, Tool, vegeta, wrk
+from benchmarks.load_server import URL, serving
 from holdfast import customers
-from holdfast.clock import now_ns, sleep, until
+from holdfast.clock import SECOND, now_ns, sleep, until
 from holdfast.documents import Environment, JourneyFile, checked
 from holdfast.model import Sample
 from holdfast.store import LOAD_REPORT, Run
 
-HOST, PORT = "127.11.0.20", 18080
-URL = f"http://{HOST}:{PORT}"
-RATES = (100, 1000, 2000)
+RATES = (1000, 2000)
 STALL_RATE = 500
-ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{"balance_cents": 10000000}'
-
-
-class Server(asyncio.Protocol):
-    """Answers each request that arrives, at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A customer connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """One or more whole requests: the customers write each with one call."""
-        self._transport.write(ANSWER * data.count(b"\r\n\r\n"))
-
-
-async def serve() -> None:
-    """Serve until killed."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Server, HOST, PORT, backlog=4096)
-    print("ready", flush=True)
-    await server.serve_forever()
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[int]:
-    """The server's process id."""
-    command = [sys.executable, __file__, "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
-        try:
-            yield process.pid
-        finally:
-            process.kill()
+FREEZE_SHARE = 0.1  # of the stall test: 2 s of 20
+CPU_GOAL = 4.0  # times wrk
+LATE_GOALS = {"p99": 1.0, "p99_9": 5.0}  # ms
+STALL_GOAL = 0.01  # of the truth
 
 
 def environment() -> Environment:
@@ -93,6 +65,18 @@ def journey() -> JourneyFile:
     return checked(JourneyFile, data, "benchmark")
 
 
+@contextlib.contextmanager
+def without_uvloop() -> Iterator[None]:
+    """Customers who are started meanwhile find no uvloop, as where the extra is not installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "uvloop.py").write_text("raise ImportError\n")
+        os.environ["PYTHONPATH"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["PYTHONPATH"]
+
+
 @dataclass
 class Load:
     """Customers who are sending."""
@@ -113,71 +97,143 @@ class Load:
 
     def stop(self) -> tuple[list[Sample], dict[str, Any]]:
         """What they recorded, and their own account."""
-        assert self.customers.stop(), "the customers failed"
+        assert self.customers.stop(), self.run.path(customers.LOG).read_text()
         return list(self.run.samples()), self.run.read_json(LOAD_REPORT)
+
+
+class Holdfast:
+    """The customers, as one tool among the others."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.account: dict[str, Any] = {}
+
+    def __call__(self, rate: int, seconds: float) -> Reported:
+        """Send for so long."""
+        load = Load.start(self._root, rate)
+        ends = load.run.read_json(LOAD_REPORT)["start_ns"] + round(seconds * SECOND)
+        until(lambda: now_ns() >= ends, seconds=seconds + 1, every=0.01)
+        samples, self.account = load.stop()
+        assert all(one.outcome == "ok" for one in samples), "not every answer was good"
+        took = [one.latency for one in samples]
+        p95, p99 = quantile(took, 0.95), quantile(took, 0.99)
+        return Reported(len(samples), self.account["cpu_seconds"], p95, p99, max(took))
+
+
+class Plain(Holdfast):
+    """The same without uvloop."""
+
+    def __call__(self, rate: int, seconds: float) -> Reported:
+        """Send for so long."""
+        with without_uvloop():
+            return super().__call__(rate, seconds)
 
 
 def quantile(values: list[float], share: float) -> float:
     """The smallest value that at least this share does not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
 
 
-def costs(root: Path, seconds: float) -> None:
-    """Print cost and lateness at each rate."""
-    print("\nrate/s  requests  not ok  CPU s/1000  lateness ms: p50   p99  p99.9    max")
+def costs(tools: dict[str, Tool | None], seconds: float, rounds: int) -> None:
+    """Print CPU and lateness at each rate; the rounds of all tools take turns."""
+    print("\nCPU of the whole process, start-up included; lateness = sent - scheduled, worst round")
+    rows = []
     for rate in RATES:
-        load = Load.start(root, rate)
-        sleep(seconds)
-        samples, account = load.stop()
-        late = account["lateness_ms"]
-        wrong = sum(one.outcome != "ok" for one in samples)
-        cost = account["cpu_seconds"] / len(samples) * 1000
-        print(
-            f"{rate:6}  {len(samples):8}  {wrong:6}  {cost:10.3f}  {late['p50']:16.2f} "
-            f"{late['p99']:5.2f}  {late['p99_9']:5.2f}  {late['max']:5.1f}"
-        )
+        spent: dict[str, list[Reported]] = {name: [] for name in tools}
+        late: dict[str, list[dict[str, float]]] = {name: [] for name in tools}
+        for _ in range(rounds):
+            for name, tool in tools.items():
+                if tool:
+                    spent[name].append(tool(rate, seconds))
+                if isinstance(tool, Holdfast):
+                    late[name].append(tool.account["lateness_ms"])
+        wrk_s = _each(spent["wrk (closed)"])
+        rows += [_cost(rate, name, spent[name], late[name], wrk_s) for name in tools]
+    head = ("tool", "rate/s", "requests", "CPU s/1000", "x wrk", "goal 4", "late p50 ms", "p99")
+    print(machine.table((*head, "goal 1", "p99.9", "goal 5", "max"), rows))
 
 
-def stall(root: Path, server: int, seconds: float) -> None:
-    """Freeze the server for a tenth of the time; print the p99 that is reported, and the truth."""
-    freeze = seconds / 10
-    load = Load.start(root, STALL_RATE)
-    started = load.run.read_json(LOAD_REPORT)["start_ns"]
-    sleep((started - now_ns()) / 1e9 + seconds * 0.4)
-    os.kill(server, signal.SIGSTOP)
-    sleep(freeze)
-    os.kill(server, signal.SIGCONT)
-    until(lambda: now_ns() > started + seconds * 1e9, seconds=seconds)
-    samples, account = load.stop()
-    latencies = [one.latency for one in samples]
-    # a tenth of the requests wait evenly between nothing and the whole freeze
-    print(f"\n{STALL_RATE}/s for {seconds:g} s, server frozen for {freeze:g} s of them (seconds)")
-    print("            p95    p99    max   sent  answered")
-    counts = account["journeys"]["balance"]
-    print(
-        f"reported  {quantile(latencies, 0.95):5.3f}  {quantile(latencies, 0.99):5.3f}  "
-        f"{max(latencies):5.3f}  {counts['sent']:5}  {counts['answered']:8}"
-    )
-    print(f"truth     {freeze / 2:5.3f}  {freeze * 0.9:5.3f}  {freeze:5.3f}")
+def _each(spent: list[Reported]) -> float:
+    """CPU seconds for each request."""
+    return sum(one.cpu for one in spent) / sum(one.requests for one in spent) if spent else 0.0
+
+
+def _cost(
+    rate: int, name: str, spent: list[Reported], late: list[dict[str, float]], wrk_s: float
+) -> list[str]:
+    if not spent:
+        return [name, str(rate), "not installed", *["-"] * 9]
+    each = _each(spent)
+    times = f"{each / wrk_s:.1f}" if wrk_s else "-"
+    ours = machine.against(each / wrk_s, CPU_GOAL) if late and wrk_s else "-"
+    row = [name, str(rate), str(sum(one.requests for one in spent)), f"{each * 1000:.3f}"]
+    if not late:
+        return [*row, times, ours, *["-"] * 6]
+    worst = {key: max(one[key] for one in late) for key in late[0]}
+    told = [f"{worst['p50']:.2f}"]
+    for key, goal in LATE_GOALS.items():
+        told += [f"{worst[key]:.2f}", machine.against(worst[key], goal)]
+    return [*row, times, ours, *told, f"{worst['max']:.1f}"]
+
+
+def stall(tools: dict[str, Tool | None], server: int, seconds: float) -> None:
+    """Freeze the server for a tenth of the time; print what each tool reports, and the truth."""
+    print(f"\n{STALL_RATE}/s for {seconds:g} s, server frozen for a tenth of it (seconds)")
+    rows = []
+    for name, tool in tools.items():
+        if tool is None:
+            rows.append([name, "not installed", *["-"] * 7])
+            continue
+        freezer = Freezer(server, seconds)
+        found = tool(STALL_RATE, seconds)
+        froze = freezer.seconds()
+        # as many wait as were scheduled in the freeze, evenly between nothing and all of it
+        p95, p99 = (froze - share * seconds for share in (0.05, 0.01))
+        off = found.p99 / p99 - 1
+        figures = (found.p95, p95, found.p99, p99)
+        told = [f"{one:.3f}" for one in figures]
+        goal = machine.against(abs(off), STALL_GOAL) if isinstance(tool, Holdfast) else "-"
+        rows.append([name, str(found.requests), *told, f"{off:+.1%}", goal, f"{found.most:.3f}"])
+    head = ("tool", "requests", "p95", "truth", "p99", "truth", "off by", "goal 1 %", "max")
+    print(machine.table(head, rows))
+
+
+class Freezer:
+    """Freezes a process for a tenth of the time, in the middle of it."""
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self._pid, self._seconds = pid, seconds
+        self._froze = 0.0
+        self._thread = threading.Thread(target=self._freeze)
+        self._thread.start()
+
+    def seconds(self) -> float:
+        """For how long it really was, once it is over."""
+        self._thread.join()
+        return self._froze
+
+    def _freeze(self) -> None:
+        sleep(self._seconds * 0.5)
+        began = now_ns()
+        os.kill(self._pid, signal.SIGSTOP)
+        sleep(self._seconds * FREEZE_SHARE)
+        os.kill(self._pid, signal.SIGCONT)
+        self._froze = (now_ns() - began) / SECOND
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="3 s a rate and a stall of 1 s")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve())
-        return
-    print(
-        f"{os.cpu_count()} cores, {platform.system()} {platform.release()} {platform.machine()}, "
-        f"Python {platform.python_version()}, load average {os.getloadavg()[0]:.2f}"
-    )
+    others = {"vegeta (open)": vegeta(), "wrk (closed)": wrk()}
+    print(machine.line())
     with tempfile.TemporaryDirectory() as folder, serving() as server:
-        costs(Path(folder), 3 if options.quick else 10)
-        stall(Path(folder), server, 10 if options.quick else 20)
+        ours = {"holdfast": Plain(Path(folder)), "holdfast, uvloop": Holdfast(Path(folder))}
+        tools: dict[str, Tool | None] = {**ours, **others}
+        stall(tools, server, 10 if options.quick else 20)
+        costs(tools, 3 if options.quick else 10, 1 if options.quick else 2)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,14 @@ TOXIPROXY = Build(
     "github.com/Shopify/toxiproxy/v2/cmd/server",
     (f"github.com/Shopify/toxiproxy/v2.Version={_TOXIPROXY_VERSION}",),
 )
+# Not of the lab: benchmarks/load.py compares with it.
+VEGETA = Build(
+    "vegeta",
+    "12.13.0",
+    _HERE / "programs/vegeta",
+    "github.com/tsenart/vegeta/v12",
+    ("main.Version=12.13.0",),
+)
 
 
 def needed_go() -> str:
