@@ -1,6 +1,6 @@
 """What the tests of the customers share: an environment, a journey, and a run of both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from holdfast.store import LOAD_REPORT, Run
 WAIT_S = 30.0
 
 
-def environment(url: str, **more: Any) -> Environment:
+def environment(url: str, modules: Sequence[str] = (), **more: Any) -> Environment:
     """An environment whose customers enter at this URL."""
     data = {
         "name": "test",
@@ -29,6 +29,7 @@ def environment(url: str, **more: Any) -> Environment:
         },
         "workload": {"namespace": "wallet", "selector": "app=wallet-api"},
         "policy": {"namespaces": ["wallet"]},
+        "modules": list(modules),
     }
     return checked(Environment, data, "test")
 
@@ -44,6 +45,8 @@ def journey(path: str = "/ok", limit: str = "5s", **more: Any) -> JourneyFile:
     }
     if "steps" in more:
         del data["request"], data["good"]
+    if "python" in more:
+        del data["request"]
     return checked(JourneyFile, data, "test")
 
 

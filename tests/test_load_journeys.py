@@ -16,8 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from holdfast.clock import SECOND
+from holdfast.clock import SECOND, now_ns
 from holdfast.documents import JourneyFile
+from holdfast.errors import InvalidInput, Unreachable
+from holdfast.model import Window
 from holdfast.store import LOAD_PLAN
 from tests.load_case import journey, start
 from tests.slow_server import Seen, SlowServer, serving
@@ -293,3 +295,93 @@ def test_how_many_connections_were_used_is_published(server: SlowServer, tmp_pat
     assert used["kept_open"] == 50
     assert 80 <= used["most_open"] <= used["opened"] < 500
     assert case.report()["no_socket_left"] == 0
+
+
+MODULE = """
+import aiohttp
+
+async def qr(session, values):
+    async with session.post("/qr", json={"key": values["id"], "from": values["who"]}) as created:
+        pass
+    async with session.get(f"/qr/{values['id']}") as answer:
+        return answer.status
+
+async def broken(session, values):
+    raise KeyError("nothing there")
+
+def plain(session, values):
+    return 200
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Iterator[str]:
+    """An installed module with journeys."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "their_journeys.py").write_text(MODULE)
+    os.environ["PYTHONPATH"] = str(folder)
+    yield "their_journeys"
+    del os.environ["PYTHONPATH"]
+
+
+def by_python(name: str, **more: Any) -> JourneyFile:
+    return journey(python=name, values={"who": {"pick": "accounts"}}, **more)
+
+
+def test_a_journey_in_python_is_measured_like_the_others(
+    server: SlowServer, tmp_path: Path, module: str
+) -> None:
+    journeys = {"qr": by_python(f"{module}.qr")}
+    case = start(tmp_path, server.url, journeys, {"qr": 50.0}, modules=[module])
+    case.wait_for(40)
+    samples = case.stop()
+    assert {(one.outcome, one.code) for one in samples} == {("ok", 200)}
+    assert case.report()["journeys"]["qr"]["scheduled"] == len(samples)
+    assert len(server.seen) == 2 * len(samples)
+    assert {one.headers["x-holdfast-run"] for one in server.seen} == {case.run.id}
+    assert len({one.path for one in server.seen if one.method == "GET"}) == len(samples)
+
+
+def test_what_becomes_of_a_journey_in_python(
+    server: SlowServer, tmp_path: Path, module: str
+) -> None:
+    server.reply = lambda seen: (b"404 Gone" if seen.path == "/qr" else b"503 Down", b"{}")
+    journeys = {"qr": by_python(f"{module}.qr"), "broken": by_python(f"{module}.broken")}
+    rates = dict.fromkeys(journeys, 30.0)
+    case = start(tmp_path, server.url, journeys, rates, modules=[module])
+    case.wait_for(20)
+    found = {(one.journey, one.outcome, one.code) for one in case.stop()}
+    assert found == {("qr", "wrong", 503), ("broken", "wrong", 0)}
+    log = case.run.path("samples/customers.log").read_text()
+    assert log.count("broken: KeyError: 'nothing there'") == 1
+
+
+def test_a_journey_in_python_gives_up_at_the_limit(
+    server: SlowServer, tmp_path: Path, module: str
+) -> None:
+    server.freezes.append(Window(0, now_ns() + 60 * SECOND))
+    journeys = {"qr": by_python(f"{module}.qr", limit="500ms")}
+    case = start(tmp_path, server.url, journeys, {"qr": 30.0}, modules=[module])
+    case.wait_for(10)
+    assert {one.outcome for one in case.stop()} == {"timeout"}
+
+
+def test_where_nobody_listens_a_journey_in_python_is_not_connected(
+    tmp_path: Path, module: str
+) -> None:
+    journeys = {"qr": by_python(f"{module}.qr")}
+    case = start(tmp_path, "http://127.11.0.3:9", journeys, {"qr": 30.0}, modules=[module])
+    case.wait_for(10)
+    assert {(one.outcome, one.code) for one in case.stop()} == {("connect", 0)}
+    assert case.report()["journeys"]["qr"]["sent"] == 0
+
+
+def test_python_that_is_no_journey_is_refused(tmp_path: Path, module: str) -> None:
+    url = "http://127.11.0.3:9"
+    with pytest.raises(InvalidInput, match="`modules:` does not list the module of their"):
+        start(tmp_path, url, {"qr": by_python(f"{module}.qr")}, {"qr": 1.0})
+    for name, why in (("plain", "no `async def` function"), ("none", "has no attribute 'none'")):
+        journeys = {"qr": by_python(f"{module}.{name}")}
+        with pytest.raises(Unreachable, match=why):
+            start(tmp_path / name, url, journeys, {"qr": 1.0}, modules=[module])

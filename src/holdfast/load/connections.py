@@ -137,6 +137,11 @@ class Pool:
         self.most_open = 0  # at a time
         self.capped = 0  # requests that found no socket left: refused, never made to wait
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """How the entrance is verified; None without TLS."""
+        return self._entrance.tls
+
     def fill(self) -> None:
         """Open the first connections, of different ages so that they never all end at once."""
         for number in range(1, OPEN + 1):

@@ -21,6 +21,7 @@ from holdfast.arrivals import peak
 from holdfast.clock import SECOND, now_ns
 from holdfast.errors import HoldfastError
 from holdfast.load.connections import OPEN, Entrance, Pool
+from holdfast.load.flows import Flow
 from holdfast.load.pacing import pacer
 from holdfast.load.record import Lateness, Rows, about_this_process
 from holdfast.load.schedule import schedule
@@ -51,6 +52,12 @@ def socket_bound(loads: Mapping[str, Shape], limits: Mapping[str, float], second
     return min(wanted, ceiling - _SOCKETS_APART)
 
 
+def script(name: str, journey: Mapping[str, Any], plan: Mapping[str, Any], run_id: str) -> Script:
+    """A journey, ready to be sent."""
+    kind = Flow if journey.get("python") else Script
+    return kind(name, journey, plan, run_id)
+
+
 class Load:
     """One run of the customers; made inside a running event loop."""
 
@@ -58,7 +65,7 @@ class Load:
         self._run, self._seed = run, plan["seed"]
         journeys = {name: plan["journeys"][name] for name in plan["loads"]}
         self._scripts = {
-            name: Script(name, journey, plan, run.id) for name, journey in journeys.items()
+            name: script(name, journey, plan, run.id) for name, journey in journeys.items()
         }
         self._open: dict[str, deque[Exchange]] = {name: deque() for name in journeys}
         self._unsettled = 0
@@ -117,7 +124,10 @@ class Load:
         self._counts[name]["scheduled"] += 1
         self._unsettled += 1
         self._open[name].append(exchange)
-        self._pool.send(exchange)
+        if isinstance(exchange.script, Flow):
+            exchange.script.send(exchange, self._pool.tls, self._pool.settle)
+        else:
+            self._pool.send(exchange)
         self._lateness.add(due_ns, exchange.sent_ns)
 
     def _settle(self, exchange: Exchange, outcome: str, code: int) -> None:

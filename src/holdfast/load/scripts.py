@@ -61,15 +61,16 @@ class Script:
         self.limit_ns = round(journey["limit"] * SECOND)
         self._money = journey["money"]
         self._draws = _draws(journey["values"], plan["values"], f"{plan['seed']}/{name}")
-        steps = journey.get("steps") or [journey]
-        if self._money or "${id}" in json.dumps(steps):
+        steps = [] if journey.get("python") else journey.get("steps") or [journey]
+        if self._money or not steps or "${id}" in json.dumps(steps):
             self._draws["id"] = _ids(f"{plan['seed']}/{name}/{run_id}")
         self._steps = [Step(one, plan["url"], run_id) for one in steps]
 
     def request(self, scheduled_ns: int = 0) -> Exchange:
         """The next customer, with the first request."""
         values = {name: draw() for name, draw in self._draws.items()}
-        exchange = Exchange(self, scheduled_ns, self._steps[0].data(values), values)
+        data = self._steps[0].data(values) if self._steps else b""
+        exchange = Exchange(self, scheduled_ns, data, values)
         if self._money:
             exchange.id, exchange.account = str(values["id"]), str(values["account"])
             exchange.amount = int(values["amount"])
