@@ -265,7 +265,9 @@ def test_doctor_says_when_only_our_own_code_keeps_to_the_policy(here: Here) -> N
     here.kubernetes.policies = {}
     ended = holdfast("doctor", "-e", here.environment)
     assert ended.code == 0
-    absent = "absent (holdfast-nodes, holdfast-fencing): apply deploy/"
+    absent = (
+        "absent for these credentials (holdfast-nodes, holdfast-fencing): docs/deploy.md says why"
+    )
     assert f"note  admission policy: {absent}" in ended.stdout.splitlines()
 
 

@@ -98,6 +98,7 @@ def with_program(folder: Path, server: ApiServer, *tokens: str) -> Cluster:
     return Cluster(str(path))
 
 
+@pytest.mark.row(20)
 def test_a_token_that_expired_is_read_again_once(server: ApiServer, tmp_path: Path) -> None:
     """The call was not carried out: who asks is checked before what is asked."""
     cluster = with_program(tmp_path, server, OLD, NEW)
@@ -107,6 +108,7 @@ def test_a_token_that_expired_is_read_again_once(server: ApiServer, tmp_path: Pa
     assert server.asked == [OLD, OLD, NEW]
 
 
+@pytest.mark.row(20)
 def test_a_token_that_is_wrong_again_is_an_error(server: ApiServer, tmp_path: Path) -> None:
     """Loud, and after two calls: who is locked out does not go on asking."""
     cluster = with_program(tmp_path, server, WRONG)

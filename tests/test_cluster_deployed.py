@@ -37,7 +37,9 @@ def test_a_policy_that_lets_it_pass_is_absent(
 ) -> None:
     """That it exists would be no comfort."""
     kubernetes.policies = policies
-    assert deployed.admission(path) == f"absent ({missing}): apply deploy/"
+    assert deployed.admission(path) == (
+        f"absent for these credentials ({missing}): docs/deploy.md says why"
+    )
 
 
 def test_who_may_not_try_is_not_told(kubernetes: FakeKubernetes, path: str, tmp_path: Path) -> None:

@@ -70,11 +70,12 @@ def test_the_parts_come_in_their_order_over_all_actions_and_each_right_once(
     assert "; lock: get leases holdfast in holdfast" in rights.words(found)
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("lost", ["patch nodes", "get nodes", "list nodes", "list pods"])
 def test_a_fault_whose_undo_is_not_allowed_is_refused(
     wallet: Callable[..., Context], kubernetes: FakeKubernetes, lost: str
 ) -> None:
-    """Row 21 of the fault matrix: a permission that went away is found before the harm."""
+    """A permission that went away is found before the harm."""
     environment = wallet().environment
     kubernetes.forbidden = {lost}
     with pytest.raises(Refused, match=f"may not {lost}"):

@@ -379,6 +379,7 @@ def test_an_undo_is_always_possible(
     retaint(person, boss, [])
 
 
+@pytest.mark.row(39)
 @pytest.mark.parametrize(
     "token", ["", "nonsense", "{uid}/{before}", "00000000-0000-0000-0000-000000000000/{count}"]
 )
@@ -487,6 +488,31 @@ def test_everybody_else_is_left_alone(boss: Person, lock: Lock, pod: str) -> Non
 
 
 # ── the lock ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_whoever_is_on_call_may_pull_the_lever_and_nothing_else(
+    here: Lab, boss: Person, lock: Lock
+) -> None:
+    """The role holdfast-stop, bound to a person."""
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": f"on-call-{token_hex(4)}"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "holdfast-stop"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "maria"}],
+    }
+    bindings = f"/apis/{group}/v1/namespaces/holdfast/rolebindings"
+    assert said(boss.call("POST", bindings, binding)) == "ok"
+    maria = admin(here)
+    maria.session.headers["Impersonate-User"] = "maria"
+    path = f"{LEASES}/holdfast"
+    lock.set("run1")
+    stop = {"metadata": {"annotations": {"holdfast.io/stop": "incident 4711"}}}
+    assert until(lambda: maria.call("GET", path)[0] == 200, seconds=5, every=0.05)
+    assert said(maria.call("PUT", f"{path}{DRY}", maria.call("GET", path)[1])) == "ok"
+    assert said(maria.call("PATCH", f"{path}{DRY}", stop, MERGE)) == "ok"
+    assert "cannot delete" in said(maria.call("DELETE", f"{path}{DRY}"))
+    assert "cannot patch" in change(maria, marks("x"), unschedulable=True)
+    boss.call("DELETE", f"{bindings}/{binding['metadata']['name']}")  # type: ignore[index]
 
 
 def test_the_lock_is_not_deleted_and_its_count_never_goes_back(boss: Person, lock: Lock) -> None:

@@ -33,7 +33,8 @@ def admission(kubeconfig: str) -> str:
     except Unreachable as error:
         return _hidden(error)
     absent = [name for name, it in zip(_TRIED, refused, strict=True) if it != name]
-    return f"absent ({', '.join(absent)}): apply deploy/" if absent else "present"
+    missing = f"absent for these credentials ({', '.join(absent)}): docs/deploy.md says why"
+    return missing if absent else "present"
 
 
 def reaper(kubeconfig: str, namespace: str) -> str:
