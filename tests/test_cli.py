@@ -29,6 +29,7 @@ from tests.test_documents import ENVIRONMENT, changed
 HOLDFAST = Path(sys.executable).with_name("holdfast")
 COMMANDS = [
     "budget",
+    "calibrate",
     "collect",
     "compare",
     "controls",

@@ -84,40 +84,40 @@ DRAWS: dict[str, Callable[[random.Random], float]] = {
 }
 
 
-@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("n", [5, 20])
 @pytest.mark.parametrize("kind", DRAWS)
 def test_the_rate_of_false_alarms(kind: str, n: int) -> None:
     """At most one in N + 1 whatever the distribution, and 5 % of a lognormal one."""
     chance = random.Random(f"{kind}{n}")
     alarms = 0
-    for _ in range(5_000):
+    for _ in range(3_000):
         values = [Interval(one, one) for one in (DRAWS[kind](chance) for _ in range(n + 1))]
         alarms += bool(slide("x", values[0], values[1:]).slid)
     most = min(0.05, 1 / (n + 1)) if kind == "lognormal" else 1 / (n + 1)
-    assert alarms / 5_000 < most + 0.012  # three standard errors
+    assert alarms / 3_000 < most + 0.016  # three standard errors
 
 
 def test_five_quantities_together_raise_a_false_alarm_in_one_run_of_twenty() -> None:
     chance = random.Random(5)
     alarms = 0
-    for _ in range(5_000):
+    for _ in range(1_500):
         slid = False
         for _ in range(5):
             values = [Interval(one, one) for one in (DRAWS["lognormal"](chance) for _ in range(11))]
             slid |= bool(slide("x", values[0], values[1:], 5).slid)
         alarms += slid
-    assert alarms / 5_000 < 0.06
+    assert alarms / 1_500 < 0.07
 
 
 def test_a_slide_by_half_is_found_nearly_always() -> None:
     """Runs that vary by 10 %, ten before: at least nine in ten slides by half are found."""
     chance = random.Random(3)
     hits = 0
-    for _ in range(2_000):
+    for _ in range(500):
         before = [Interval(x, x) for x in (chance.lognormvariate(2, 0.1) for _ in range(10))]
         x = 1.5 * chance.lognormvariate(2, 0.1)
         hits += bool(slide("x", Interval(x, x), before).slid)
-    assert hits / 2_000 > 0.9
+    assert hits / 500 > 0.9
 
 
 def test_a_quantile_lies_between_exact_ranks() -> None:

@@ -40,7 +40,7 @@ ROWS = {
         "sabotage",
         "residue",
     },
-    3: {"actions", "probes", "load"},
+    3: {"actions", "probes", "load", "calibration"},
     4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},
     5: {"pipeline", "suite", "compare"},
     6: {"cli"},

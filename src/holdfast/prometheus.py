@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.errors import Silent, Unreachable
 from holdfast.fetch import LARGE, SMALL, Answer, Limits, NoAnswer, fetch, with_query
+from holdfast.signals import NOW
 
 CALL_S = 10.0  # one call, from looking up the name to the last byte of the answer
 _QUERY = "/api/v1/query"
@@ -52,6 +53,19 @@ class Prometheus:
             Unreachable: absent, silent, or the answer is an error or no answer of Prometheus.
         """
         return self._answer(_QUERY, {"query": query, "time": f"{at_wall_seconds:.3f}"})
+
+    def now(self) -> float:
+        """Its own clock, in Unix seconds, to the millisecond.
+
+        Raises:
+            Unreachable: absent, silent, or the answer is no time.
+        """
+        answer = self._answer(_QUERY, {"query": NOW})
+        try:
+            return float(answer["data"]["result"][1])
+        except (KeyError, IndexError, TypeError, ValueError):
+            step = "Is this Prometheus?"
+            raise Unreachable(self.url, "it does not tell the time", step) from None
 
     def targets(self) -> list[dict[str, Any]]:
         """What it scrapes, with labels, health and the last error of each."""

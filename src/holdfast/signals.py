@@ -45,6 +45,9 @@ FRESH_S = 30  # seconds; an entrance whose newest sample is older says nothing a
 _STEPS = 100  # the instants of a window at which its coverage is looked at
 
 
+NOW = "time()"  # the clock of Prometheus itself, in Unix seconds
+
+
 def raw_samples(named: Named, seconds: float, suffix: str = "") -> str:
     """The query for every raw sample of the last so many seconds."""
     return f"{_series(named, suffix)}[{max(1, round(seconds))}s]"

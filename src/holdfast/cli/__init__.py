@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": "Run an experiment: break, measure, heal, judge, report.",
     "compare": "Has a run become slower than the accepted runs before it?",
     "controls": "Run experiments without a fault and against planted defects.",
+    "calibrate": "How well can this machine measure: lateness, timer, overhead, clocks.",
     "collect": "Ask every system again for its records of a run.",
     "judge": "Judge a run again from its folder, offline.",
     "report": "Render a run's report again, offline.",

@@ -65,7 +65,9 @@ def command(
 
     def make(name: str, defect: str) -> "Plan":
         variant = Variant(null=not defect, sabotage=defect, short=short)
-        return plan.make(matrix.parent / f"{name}.yaml", environment_path, variant=variant)
+        return plan.make(
+            matrix.parent / f"{name}.yaml", environment_path, variant=variant, runs=runs
+        )
 
     path, found = suite.stamped(runs, "controls"), suite.Controls(())
     with Progress("controls") as progress:

@@ -21,16 +21,19 @@ from holdfast.guard import Consent
 )
 @options.experiment
 @options.environment
+@options.runs
 @options.consent
 @options.as_json
-def command(experiment: Path, environment_path: Path, consent: Consent, as_json: bool) -> None:
+def command(
+    experiment: Path, environment_path: Path, runs: Path, consent: Consent, as_json: bool
+) -> None:
     """Show what EXPERIMENT would break, and what is refused and why. Touches nothing.
 
     Every file is checked, every system is asked whether it is there, targets are resolved to names,
     and every guard is asked. Exit code 0: the run may start; 2: a file is wrong; 6: refused, or a
     system is missing.
     """
-    made = plan.survey(experiment, environment_path, consent)
+    made = plan.survey(experiment, environment_path, consent, runs=runs)
     if as_json:
         click.echo(json.dumps(made.record(), indent=1))
     else:

@@ -64,7 +64,7 @@ def command(
     from holdfast.documents import read_environment
 
     def make() -> "Plan":
-        return plan.make(experiment, environment_path, consent, variant)
+        return plan.make(experiment, environment_path, consent, variant, runs)
 
     with contextlib.ExitStack() as stack:
         if variant.sabotage:

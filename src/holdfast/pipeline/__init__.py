@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from holdfast import budget, collect, context
+from holdfast import budget, calibration, collect, context
 from holdfast import run as runner
 from holdfast.context import Context
 from holdfast.errors import HoldfastError, InvalidInput
@@ -21,6 +21,8 @@ __all__ = ["cost", "recollect", "rejudge", "rereport", "run"]
 def run(plan: Plan, root: Path, tell: Tell) -> Report:
     """Run a plan to its report."""
     here = runner.run(plan, root, tell)
+    if plan.calibration:
+        here.run.write_json(calibration.FILE, plan.calibration)
     tell("collect, judge, report", 5)
     report = _conclude(here, ask=True)
     if not plan.control:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from holdfast import customers, documents, experiment
-from holdfast.context import packaged
+from holdfast import calibration, customers, documents, experiment
+from holdfast.context import RUNS, packaged
 from holdfast.documents import AS_WRITTEN, Variant
 from holdfast.errors import InvalidInput
 from holdfast.guard import Answers, Consent
@@ -51,15 +51,18 @@ def survey(
     environment_path: Path,
     consent: Consent = _NOTHING_SAID,
     variant: Variant = AS_WRITTEN,
+    runs: Path = RUNS,
 ) -> Plan:
     """Check the files, ask every system if it is there, resolve the targets, and ask every guard.
 
     Touches nothing. What guards refuse stands in the plan; who may break something asks `make`.
+    `runs` is the folder that holds the calibration of this machine, where there is one.
 
     Raises:
         InvalidInput, Refused, Unreachable: a file is wrong, or a system is not there.
     """
     plan = read(path, environment_path, variant)
+    plan = replace(plan, calibration=calibration.read(runs))
     systems = ask(plan.environment)
     answers = Answers()
     guards.ask(plan, consent, answers)
@@ -76,13 +79,14 @@ def make(
     environment_path: Path,
     consent: Consent = _NOTHING_SAID,
     variant: Variant = AS_WRITTEN,
+    runs: Path = RUNS,
 ) -> Plan:
     """The same, when no guard refuses.
 
     Raises:
         InvalidInput, Refused, Unreachable: before anything was touched.
     """
-    plan = survey(path, environment_path, consent, variant)
+    plan = survey(path, environment_path, consent, variant, runs)
     for refusal in plan.refusals():
         raise refusal
     return plan

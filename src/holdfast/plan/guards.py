@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from holdfast import experiment, guard, residue, rights
+from holdfast import calibration, experiment, guard, residue, rights
 from holdfast.clock import utc_now
 from holdfast.cluster import Cluster
 from holdfast.documents import Environment
@@ -34,11 +34,16 @@ def ask(plan: Plan, consent: Consent, answers: Answers) -> None:
     hear(guard.check_alerts, environment, prometheus)
     hear(guard.check_error_budget, environment, prometheus)
     hear(_check_rights, plan)
+    hear(_check_this_machine, plan)
 
 
 def _check_rights(plan: Plan) -> str:
     modules = [one.provider.module for one in plan.experiment.faults()]
     return rights.words(rights.granted(plan.environment, modules))
+
+
+def _check_this_machine(plan: Plan) -> str:
+    return calibration.check(plan.calibration, plan.rate())
 
 
 def resolve(plan: Plan, answers: Answers) -> list[dict[str, Any]]:

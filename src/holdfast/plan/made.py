@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast import __version__
+from holdfast.calibration import Calibration
 from holdfast.documents import Environment, JourneyFile, ObjectiveFile, seconds
 from holdfast.errors import HoldfastError
 from holdfast.experiment import Experiment
@@ -26,6 +27,7 @@ class Plan:
     guards: Sequence[Answer] = ()
     prediction: Mapping[str, Any] | None = None
     control: str = ""
+    calibration: Calibration | None = None
 
     def record(self) -> dict[str, Any]:
         """The plan as it is written down."""
@@ -60,6 +62,10 @@ class Plan:
         kinds = ("recovery", "availability")
         limits = [one.limit for one in self.objectives.values() if one.kind in kinds]
         return burn(limits, self.hold_s()[1], self.experiment.extension.rates(self.hold_s()[1]))
+
+    def rate(self) -> float:
+        """The mean requests a second of all journeys over the longest hold."""
+        return sum(self.experiment.extension.rates(self.hold_s()[1]).values())
 
     def expected_s(self) -> float:
         """How long the run takes when nothing has to grow, in seconds."""
