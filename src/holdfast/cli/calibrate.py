@@ -24,7 +24,7 @@ def command(environment_path: Path, runs: Path, rate: str, length: str, as_json:
     """How well can this machine measure: lateness, timer, overhead, and its clock.
 
     Customers are sent to a server on this machine that does nothing; Prometheus is asked for its
-    time up to 300 times. The result lies in the folder of runs, and every run keeps a copy. A plan that
+    time up to 300 times. The result lies in the folder of runs; every run keeps a copy. A plan that
     this machine cannot measure is refused with exit code 6: when the load is more than 50 ms late
     (p99), or the clocks may be more than 250 ms apart. Without a calibration, or with one that is
     older than 30 days or another machine's, a plan only says so.
