@@ -48,8 +48,10 @@ def kill_tables(found: Found) -> list[Table]:
     every = [one["gone_s"] for one in found if one["gone_s"] is not None]
     late = crash_results.percentile(every, 0.99)
     notes = [
-        f"gone: seconds until the fault was gone, of the trials in which one was seen afterwards;"
-        f" p99 {late:.3f} s, goal {GOAL_KILLED_S:.0f} s: {machine.against(late, GOAL_KILLED_S)}"
+        (
+            f"gone: seconds until the fault was gone, of the trials in which one was seen afterwards;"
+            f" p99 {late:.3f} s, goal {GOAL_KILLED_S:.0f} s: {machine.against(late, GOAL_KILLED_S)}"
+        )
     ]
     return [Table("SIGKILL of the runner", [*head, "gone p50", "p99", "max"], rows, notes)]
 
