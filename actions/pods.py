@@ -70,6 +70,8 @@ def kill(  # noqa: PLR0913  # an experiment names each argument
         "asked": asdict(aim),
     }
     here.run.append("events.jsonl", {"event": "fault", **fault})
+    for pod in victims:
+        cluster.tell(pod, "FaultInjected", f"killed by holdfast run {here.run.id}")
     return fault
 
 

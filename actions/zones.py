@@ -54,6 +54,9 @@ def drop(
         "asked": asked,
     }
     here.run.append("events.jsonl", {"event": "fault", **fault})
+    hits: list[Node | Pod] = [*nodes, *victims]
+    for hit in hits:
+        cluster.tell(hit, "FaultInjected", f"zone {zone} dropped by holdfast run {here.run.id}")
     return fault
 
 

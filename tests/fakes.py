@@ -101,6 +101,7 @@ class FakeKubernetes:
         self.pods: dict[tuple[str, str], Json] = {}
         self.listed: dict[str, list[Json]] = {}  # other kinds, such as `deployments`
         self.leases: dict[str, Json] = {}
+        self.events: list[Json] = []
         self.other: dict[str, Json] = {}  # documents of other API groups, by path
         self.forbidden: set[str] = set()
         self.denies = ""  # what an admission policy says to every change
@@ -210,8 +211,10 @@ class FakeKubernetes:
             return _failed(403, f"{kind} is forbidden: {self.denies}")
         if f"{verb} {kind}" in self.forbidden:
             return _failed(403, f"{kind} is forbidden: cannot {verb} resource")
-        if kind == "namespaces":
-            return 200, {"metadata": {"name": name[0], "uid": self.uid}}
+        if kind == "events":
+            self.events.append(body)
+        if kind in ("namespaces", "events"):
+            return 200, {"metadata": {"name": "".join(name), "uid": self.uid}}
         if not name:
             return 200, {"items": copy.deepcopy(self._listed(kind, namespace, selector))}
         if kind == "nodes":

@@ -50,6 +50,9 @@ def test_a_pod_is_killed_and_it_is_written_down(
     uid = kubernetes.pods["wallet", "wallet-a"]["metadata"]["uid"]
     answer = pods.kill(**WALLET, count=1, configuration=configured(here))
     assert names(kubernetes) == ["wallet-b", "wallet-c"]
+    (told,) = kubernetes.events
+    assert (told["involvedObject"]["uid"], told["reason"]) == (uid, "FaultInjected")
+    assert here.run.id in told["message"]
     (fault,) = here.faults()
     assert fault["kind"] == "pods.kill"
     assert fault["reversible"] is False

@@ -254,6 +254,9 @@ def test_a_cordon_and_a_taint_are_undone(
     cluster.taint(node, "k", here.run.id)
     assert heal.undo_all(here.run, here.environment) == []
     assert cluster.nodes()[1] == node
+    assert [(one["involvedObject"]["name"], one["reason"]) for one in kubernetes.events] == [
+        ("node-b", "FaultUndone")
+    ]
 
 
 def test_a_mark_of_another_run_stays(

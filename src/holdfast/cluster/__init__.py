@@ -3,10 +3,12 @@
 The kubernetes package's typed classes cost 0.8 s to import and are not used.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
+from holdfast.clock import utc_now
 from holdfast.cluster import changes
 from holdfast.cluster.client import Client, Json, open_client
 from holdfast.cluster.objects import (
@@ -169,6 +171,31 @@ class Cluster:
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         answer = self._client.call("POST", path, body=body)
         return bool(answer and answer.get("status", {}).get("allowed"))
+
+    def tell(self, about: Pod | Node, reason: str, note: str) -> None:
+        """Leave an Event on a pod or a node, for whoever looks at it; never a reason to fail."""
+        space = about.namespace if isinstance(about, Pod) else "default"
+        stamp = f"{utc_now():%Y-%m-%dT%H:%M:%SZ}"
+        event = {
+            "metadata": {"generateName": f"{about.name}.", "namespace": space},
+            "involvedObject": {
+                "kind": type(about).__name__,
+                "apiVersion": "v1",
+                "name": about.name,
+                "uid": about.uid,
+                **({"namespace": space} if isinstance(about, Pod) else {}),
+            },
+            "reason": reason,
+            "message": note,
+            "type": "Warning",
+            "source": {"component": "holdfast"},
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        path = f"/api/v1/namespaces/{quote(space, safe='')}/events"
+        with contextlib.suppress(HoldfastError):
+            self._client.call("POST", path, body=event)
 
     @property
     def _client(self) -> Client:

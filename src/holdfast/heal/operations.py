@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.cluster import Node
 from holdfast.errors import Conflict, FaultRemains, InvalidInput, Unreachable
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
@@ -104,7 +105,12 @@ def enable_proxy(systems: Systems, url: str, proxy: str, marker: str, **was: Any
 
 def uncordon(systems: Systems, node: str, uid: str, run: str) -> str:
     """Take back a run's cordon, and its marks."""
-    return REMOVED if systems.marked_cluster().uncordon(node, uid, run) else NEVER
+    cluster = systems.marked_cluster()
+    if not cluster.uncordon(node, uid, run):
+        return NEVER
+    hit = Node(node, uid, zone="", ready=True, unschedulable=False)
+    cluster.tell(hit, "FaultUndone", f"cordon of holdfast run {run} taken back")
+    return REMOVED
 
 
 def untaint(systems: Systems, node: str, key: str, run: str) -> str:

@@ -17,13 +17,13 @@ from typing import Any
 from holdfast import customers, heal, lock, supervision
 from holdfast.clock import SECOND, Anchor, now_ns, sleep, ticks
 from holdfast.context import KEY, Context
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, Refused
 from holdfast.measure import below
 from holdfast.plan import GROWTH, Plan
 from holdfast.probes import ledger
 from holdfast.run.interrupts import Signals
 from holdfast.run.watch import Watch
-from holdfast.store import RESERVE, Run
+from holdfast.store import RESERVE, RESERVE_BYTES, Run
 from holdfast.verdict import Verdict
 
 type Tell = Callable[[str, float], None]
@@ -72,8 +72,10 @@ def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[None]:
     try:
         here.run.reserve()
         lock.acquire(here.run, here.environment)
-    except HoldfastError:
+    except (HoldfastError, OSError) as error:
         shutil.rmtree(here.run.folder)
+        if isinstance(error, OSError):
+            raise _no_room(here, error) from None
         raise
     watchdog = supervision.start(here.run)
     guardian = supervision.Guardian(watchdog, signals.interrupt)
@@ -84,6 +86,14 @@ def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[None]:
         guardian.stop()
         watchdog.end(wait=not heal.pending(here.run))
         here.run.path(RESERVE).unlink(missing_ok=True)
+
+
+def _no_room(here: Context, error: OSError) -> Refused:
+    return Refused(
+        str(here.run.folder),
+        f"no {RESERVE_BYTES >> 20} MiB can be kept free for the record: {error.strerror}",
+        "Make room, or name another folder for runs",
+    )
 
 
 def _phases(
