@@ -186,7 +186,8 @@ class FakeKubernetes:
             if parts[-1] == "selfsubjectaccessreviews":
                 wanted = body["spec"]["resourceAttributes"]
                 right = f"{wanted['verb']} {wanted['resource']}"
-                return 201, {"status": {"allowed": right not in self.forbidden}}
+                denied = {right, right if wanted["namespace"] else f"{right} everywhere"}
+                return 201, {"status": {"allowed": not denied & self.forbidden}}
             if "leases" in parts:
                 return self._lease(method, parts[parts.index("leases") + 1 :], body)
             if parts[0] == "apis" and (len(parts) < 4 or url.path in self.other):
