@@ -22,9 +22,9 @@ from tests.stories import (
 )
 
 RATE = 100.0  # requests a second
-STABLE_S = 3.5  # at this rate: 299 requests and what chance adds
+STABLE_S = 3.2  # at this rate: 299 requests and what chance adds
 CALM_S = 1.0  # before an outage, which may then begin unannounced
-WITHIN_S, LIMIT_S = 0.5, 1.0
+WITHIN_S, LIMIT_S = 0.5, 0.8
 SHARE = 1 / 3  # of requests that fail in a partial outage
 FLAP_S = 0.3  # a flapping service is bad for so long, then good for so long
 KINDS = ("errors", "dead", "hang", "partial", "flapping", "slow start")
