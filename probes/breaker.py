@@ -37,6 +37,7 @@ def raw(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
         "breaker_entered": ("breaker_entered", ""),
         "gateway_calls_count": ("gateway_calls", "_count"),
         "gateway_calls_sum": ("gateway_calls", "_sum"),
+        "gateway_calls_bucket": ("gateway_calls", "_bucket"),
     }
     return {
         name: prometheus.raw(raw_samples(here.named(signal), window_s, suffix), at_wall_s)

@@ -6,7 +6,16 @@ fault that was not shown makes every finding unknown, whatever customers saw.
 
 from dataclasses import dataclass, field
 
-from holdfast.judge import customers, platform, prediction, timeline, witness
+from holdfast.judge import (
+    customers,
+    failover,
+    money,
+    platform,
+    prediction,
+    reaction,
+    timeline,
+    witness,
+)
 from holdfast.judge.counts import Counts
 from holdfast.judge.finding import Ground, Judged
 from holdfast.judge.timeline import Timeline
@@ -21,9 +30,9 @@ _HOW = {
     "availability": customers.availability,
     "latency": customers.latency,
     "success": customers.success,
-    "failover": platform.failover,
+    "failover": failover.failover,
     "restart": platform.restart,
-    "money": platform.money,
+    "money": money.money,
 }
 _EXIT = {Verdict.HELD: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3}
 _NO_PASS = 3  # a control run in which nothing broke
@@ -53,6 +62,7 @@ def judge(record: Record) -> Judgement:
     observations = (
         *ground.observations(),
         *prediction.observe(ground),
+        *reaction.observe(ground),
         *(o for one in judged for o in one.observations),
     )
     return Judgement(

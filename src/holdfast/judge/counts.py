@@ -6,7 +6,7 @@ A series that is absent, or that does not cover the window, is None and never ze
 from collections.abc import Callable, Mapping
 
 from holdfast.judge.timeline import Timeline
-from holdfast.measure import Series, increase, parse, scrapes, value_at
+from holdfast.measure import Series, increase, number, parse, scrapes, value_at
 from holdfast.model import Record, Window
 from holdfast.signals import DEFAULTS
 
@@ -41,6 +41,14 @@ class Counts:
         return self._rise(
             "gateway_calls_count", lambda one: one.has(gateway=gateway, **labels), window
         )
+
+    def fast_calls(self, gateway: str, window: Window, limit_s: float) -> float | None:
+        """Those of them that took at most so long; None without a bucket of exactly that limit."""
+
+        def wanted(one: Series) -> bool:
+            return one.has(gateway=gateway) and number(one.labels.get("le", "")) == limit_s
+
+        return self._rise("gateway_calls_bucket", wanted, window)
 
     def mean_call_s(self, gateway: str, window: Window) -> tuple[float | None, float]:
         """The mean duration of those calls in seconds, and their number."""

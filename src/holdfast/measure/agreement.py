@@ -3,11 +3,17 @@
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from math import inf
 
 from holdfast.clock import SECOND, Anchor
-from holdfast.measure.counters import STALE_S, Series, bad_and_total, bad_over_time, resets, scrapes
+from holdfast.measure.counters import (
+    STALE_S,
+    Series,
+    bad_and_total,
+    bad_over_time,
+    last_rise,
+    resets,
+    scrapes,
+)
 from holdfast.measure.recovery import Recovery
 from holdfast.model import Interval, Journey, Sample, Window
 from holdfast.samples import Samples, Track
@@ -141,7 +147,7 @@ class _Compared:
         read = bad_over_time(
             self.entrance.series, self.journey, self._codes(), (began_s - STALE_S, end_s)
         )
-        last = _last_rise(read, seen.excused)
+        last = last_rise(read, seen.excused)
         if last is None:
             return "the entrance counted no bad request after the fault" if heard else ""
         longest = max((one.done_ns - one.sent_ns for one in bads), default=0) / SECOND
@@ -208,16 +214,3 @@ def _unexplained(terms: Mapping[str, float]) -> str:
             f" edges, {terms['bad by their body']:.0f} by their body"
         )
     return ""
-
-
-def _last_rise(seen: Sequence[tuple[float, float]], excused: int) -> Interval | None:
-    """Between which two readings the count rose last, but for so many at the end.
-
-    What rose up to the last reading may have gone on after it.
-    """
-    for (earlier, before), (later, after) in reversed(list(pairwise(seen))):
-        if after > before:
-            excused -= round(after - before)
-            if excused < 0:
-                return Interval(earlier, inf if later == seen[-1][0] else later)
-    return None

@@ -109,6 +109,23 @@ def flaps(breakers: Breakers, gateway: str, pod: str, window: tuple[float, float
     return max(0, left - 1, len(returns) - (value_at(state, window[1]) == 1))
 
 
+def states(
+    breakers: Breakers, gateway: str, pod: str, window: tuple[float, float]
+) -> list[tuple[float, str]]:
+    """The states that a replica reported in the window, each with the second it was first seen.
+
+    The first is the one it was in when the window began. A state between two scrapes is not seen.
+    """
+    mine = [one for one in breakers.state if one.has(gateway=gateway, pod=pod)]
+    times = sorted({at for one in mine for at in one.times if window[0] < at <= window[1]})
+    found: list[tuple[float, str]] = []
+    for at in (window[0], *times):
+        now = [one.labels.get("state", "?") for one in mine if value_at(one, at) == 1]
+        if len(now) == 1 and (not found or found[-1][1] != now[0]):
+            found.append((at - window[0], now[0]))
+    return found
+
+
 def floor(failures: int, rate_per_pod: float, call_limit_s: float, *, hangs: bool) -> float:
     """The earliest that a breaker can open, in seconds: it needs so many calls to have failed.
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from holdfast.model import Journey
+from holdfast.model import Interval, Journey
 
 STALE_S = 5.0  # a value older than this, or than 3.5 scrapes, is no value
 
@@ -216,10 +216,23 @@ def bad_over_time(
     for one in mine:
         if "le" not in one.labels:
             added.append((one, 1))
-        elif one.labels.get("code") in good and _number(one.labels["le"]) == journey.within:
+        elif one.labels.get("code") in good and number(one.labels["le"]) == journey.within:
             added.append((one, -1))
     times = sorted({at for one, _ in added for at in one.times if window[0] <= at <= window[1]})
     return [(at, sum(sign * (value_at(one, at) or 0.0) for one, sign in added)) for at in times]
+
+
+def last_rise(seen: Sequence[tuple[float, float]], excused: int = 0) -> Interval | None:
+    """Between which two readings the count rose last, but for so many at the end.
+
+    What rose up to the last reading may have gone on after it.
+    """
+    for (earlier, before), (later, after) in reversed(list(pairwise(seen))):
+        if after > before:
+            excused -= round(after - before)
+            if excused < 0:
+                return Interval(earlier, math.inf if later == seen[-1][0] else later)
+    return None
 
 
 def _bucket(every: Iterable[Series], count: Series, within: float) -> Series | None:
@@ -227,7 +240,7 @@ def _bucket(every: Iterable[Series], count: Series, within: float) -> Series | N
     wanted = _without(count)
     for one in every:
         limit = one.labels.get("le")
-        if limit is not None and _number(limit) == within and _without(one) == wanted:
+        if limit is not None and number(limit) == within and _without(one) == wanted:
             return one
     return None
 
@@ -236,7 +249,8 @@ def _without(series: Series) -> dict[str, str]:
     return {name: text for name, text in series.labels.items() if name not in ("le", "__name__")}
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
+    """What a label such as `le` says; None when that is no number."""
     try:
         return float(text)
     except ValueError:
