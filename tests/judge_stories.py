@@ -440,7 +440,7 @@ def gateway_calls(story: Story) -> dict[str, Any]:
     def backup(at: float) -> float:
         return each * story.carried * max(0.0, min(at, story.hold) - opens) if broken else 0.0
 
-    counts, sums = [], []
+    counts, sums, buckets = [], [], []
     bad = "timeout" if hung else "refused"
     for pod in PODS:
         base = {"pod": pod, "job": "wallet-api", "instance": pod}
@@ -454,7 +454,14 @@ def gateway_calls(story: Story) -> dict[str, Any]:
             times = scraped(story, 0.0)
             counts.append(counter(labels, count, times))
             sums.append(counter(labels, _times(count, took), times))
-    return {"gateway_calls_count": answered(*counts), "gateway_calls_sum": answered(*sums)}
+            for limit in (2.0, 5.0):
+                fast = count if took <= limit else _times(count, 0)
+                buckets.append(counter({**labels, "le": str(limit)}, fast, times))
+    return {
+        "gateway_calls_count": answered(*counts),
+        "gateway_calls_sum": answered(*sums),
+        "gateway_calls_bucket": answered(*buckets),
+    }
 
 
 def _times(count: Callable[[float], float], took: float) -> Callable[[float], float]:

@@ -26,6 +26,7 @@ SERIES = {
     "breaker_entered",
     "gateway_calls_count",
     "gateway_calls_sum",
+    "gateway_calls_bucket",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from holdfast.judge.timeline import Timeline
 from holdfast.measure import Series, increase, number, parse, scrapes, value_at
-from holdfast.model import Record, Window
+from holdfast.model import Journey, Record, Window
 from holdfast.signals import DEFAULTS
 
 
@@ -35,6 +35,10 @@ class Counts:
             return one.has(upstream=uid) and one.labels.get("code", "").startswith("2")
 
         return self._rise("entrance_count", wanted, window)
+
+    def entered(self, journey: Journey, window: Window) -> float | None:
+        """Requests of a journey that the entrance answered, whoever sent them."""
+        return self._rise("entrance_count", lambda one: one.has(**journey.entrance), window)
 
     def calls(self, gateway: str, window: Window, **labels: str) -> float | None:
         """The wallet's own calls to a gateway, by all replicas."""

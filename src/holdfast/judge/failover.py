@@ -223,22 +223,22 @@ def _promised(ground: Ground) -> list[float]:
 
 
 def _amplified(name: str, ground: Ground, gateway: str) -> Observation:
-    """Calls to both gateways for each transfer that was due: more in the hold is what retries add.
+    """Calls to both gateways for each transfer that the entrance counted: retries add to them.
 
     Calls are counted when they end, so that a hang counts late; trial calls are among them.
     """
     when, plan = ground.timeline, ground.record.plan
     backup = plan["environment"]["breakers"][gateway]["backup"]
     named = plan["objectives"][name].get("journey")
-    paying = [one.name for one in ground.journeys.values() if one.money and named in (one.name, "")]
+    paying = [one for one in ground.journeys.values() if one.money and named in (one.name, "")]
     found: dict[str, float | None] = {}
     for phase, window in (("before", when.before), ("during", when.hold)):
         counted = [ground.counts.calls(one, window) for one in (gateway, backup) if one]
-        sent = sum(len(ground.samples.of_journey(one).due(window)) for one in paying)
+        sent = sum(ground.counts.entered(one, window) or 0 for one in paying)
         known = [one for one in counted if one is not None]
         found[phase] = sum(known) / sent if sent and known else None
     why = "" if found["during"] is not None else "no call, or no transfer, was counted"
-    unit, source = "calls for each transfer", "wallet's calls, customers"
+    unit, source = "calls for each transfer", "wallet's calls, entrance"
     return Observation("calls-per-transfer", found["during"], unit, source, why=why, detail=found)
 
 
