@@ -25,7 +25,7 @@ from holdfast.model import Sample
 from holdfast.redact import redacted
 from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, open_private, parse_sample
 
-__all__ = ["LOG", "Bounds", "Customers", "Tail", "check", "recent", "start"]
+__all__ = ["LOG", "Bounds", "Customers", "Tail", "check", "prepare", "recent", "start"]
 
 LOG = "samples/customers.log"
 
@@ -96,22 +96,7 @@ def start(
         InvalidInput: a journey cannot be sent as it is written, or the run already has customers.
         Unreachable: the process ended, or was not ready within 10 s.
     """
-    check(environment, journeys, loads)
-    if run.path(LOAD_PLAN).exists():
-        raise InvalidInput(str(run.folder), "it already has customers", "Start another run")
-    run.write_json(
-        LOAD_PLAN,
-        {
-            "url": environment.customers.url,
-            "ca": environment.customers.ca,
-            "seed": bounds["seed"],
-            "max_seconds": bounds["max_seconds"],
-            "loads": {name: _plain(load) for name, load in loads.items()},
-            "journeys": {name: journeys[name].model_dump(mode="json") for name in loads},
-            "values": environment.customers.values,
-        },
-    )
-    run.path(LOAD_REPORT).parent.mkdir(mode=0o700, exist_ok=True)
+    _write_plan(run, environment, journeys, loads, dict(bounds))
     secrets = SECRET.findall(run.path(LOAD_PLAN).read_text())
     started = Customers(run, *_process(run, secrets), max(journeys[name].limit for name in loads))
     ready = run.path(LOAD_REPORT).exists
@@ -120,6 +105,52 @@ def start(
         why = run.path(LOG).read_text().strip().splitlines() or ["it said nothing"]
         raise Unreachable("the customers' process", why[-1], f"Read {run.path(LOG)}")
     return started
+
+
+class Shards(Bounds):
+    """The bounds of a load that several processes send, and the instant at which all begin."""
+
+    start_wall_ns: int
+
+
+def prepare(
+    run: Run,
+    environment: Environment,
+    journeys: Mapping[str, JourneyFile],
+    loads: Mapping[str, Any],
+    **bounds: Unpack[Shards],
+) -> None:
+    """Write what each `python -m holdfast.load RUN_FOLDER --shard I/N` reads; nothing is sent.
+
+    Raises:
+        InvalidInput: a journey cannot be sent as it is written, or the run already has customers.
+    """
+    _write_plan(run, environment, journeys, loads, dict(bounds))
+
+
+def _write_plan(
+    run: Run,
+    environment: Environment,
+    journeys: Mapping[str, JourneyFile],
+    loads: Mapping[str, Any],
+    bounds: Mapping[str, object],
+) -> None:
+    check(environment, journeys, loads)
+    if run.path(LOAD_PLAN).exists():
+        raise InvalidInput(str(run.folder), "it already has customers", "Start another run")
+    run.write_json(
+        LOAD_PLAN,
+        {
+            "run": run.id,
+            "url": environment.customers.url,
+            "ca": environment.customers.ca,
+            **bounds,
+            "loads": {name: _plain(load) for name, load in loads.items()},
+            "journeys": {name: journeys[name].model_dump(mode="json") for name in loads},
+            "values": environment.customers.values,
+        },
+    )
+    run.path(LOAD_REPORT).parent.mkdir(mode=0o700, exist_ok=True)
 
 
 def _plain(load: Any) -> Load:

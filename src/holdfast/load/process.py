@@ -4,6 +4,7 @@ It ends on the line `stop` (after a drain), when its standard input closes or on
 and after `max_seconds` (after a drain). It ignores SIGINT, which is for the runner.
 """
 
+import argparse
 import asyncio
 import gc
 import json
@@ -22,12 +23,16 @@ from holdfast.clock import SECOND, now_ns
 from holdfast.errors import HoldfastError
 from holdfast.load.connections import OPEN, Entrance, Pool
 from holdfast.load.flows import Flow
+from holdfast.load.merge import merge
 from holdfast.load.pacing import pacer
 from holdfast.load.record import Lateness, Rows, about_this_process
 from holdfast.load.schedule import schedule
 from holdfast.load.scripts import Exchange, Script
-from holdfast.store import LOAD_PLAN, LOAD_REPORT, SAMPLES, Run, open_private
+from holdfast.load.shards import Shard
+from holdfast.model import plain
+from holdfast.store import LOAD_PLAN, Run, open_private
 
+_ABOUT = "Send the requests of a load plan; started by holdfast, or as one shard of several."
 _TICK = 0.025  # seconds between looks at limits, connections and rows
 _ROWS_EVERY = SECOND // 5  # each time, another thread takes the interpreter for a moment
 _REPORT_EVERY = 5 * SECOND
@@ -61,11 +66,12 @@ def script(name: str, journey: Mapping[str, Any], plan: Mapping[str, Any], run_i
 class Load:
     """One run of the customers; made inside a running event loop."""
 
-    def __init__(self, run: Run, plan: Mapping[str, Any]) -> None:
-        self._run, self._seed = run, plan["seed"]
+    def __init__(self, run: Run, plan: dict[str, Any], shard: Shard) -> None:
+        self._run, self._seed, self._shard = run, plan["seed"], shard
         journeys = {name: plan["journeys"][name] for name in plan["loads"]}
         self._scripts = {
-            name: script(name, journey, plan, run.id) for name, journey in journeys.items()
+            name: script(name, journey, shard.plan(plan), plan["run"])
+            for name, journey in journeys.items()
         }
         self._open: dict[str, deque[Exchange]] = {name: deque() for name in journeys}
         self._unsettled = 0
@@ -74,17 +80,17 @@ class Load:
             name: dict.fromkeys(("scheduled", "sent", "answered"), 0) for name in journeys
         }
         self._lateness = Lateness()
-        self._rows = Rows(run.path(SAMPLES))
+        self._rows = Rows(run.path(shard.samples))
         limits = {name: journey["limit"] for name, journey in journeys.items()}
         self._most = socket_bound(plan["loads"], limits, plan["max_seconds"])
         self._pool = Pool(Entrance.of(plan["url"], plan["ca"]), self._most, self._settle)
 
         self._loop = asyncio.get_running_loop()
-        self._start_ns = now_ns() + _HEAD_START
+        self._start_ns = shard.start_ns(plan, _HEAD_START)
         self._last_ns = self._start_ns + round(plan["max_seconds"] * SECOND)
         self._end_ns = 0  # when the scheduling ended; 0 while it goes on
         self._rows_ns = self._report_ns = 0  # when rows and the next report are due
-        self._schedule = schedule(plan["loads"], self._start_ns)
+        self._schedule = shard.mine(schedule(plan["loads"], self._start_ns))
         self._next = next(self._schedule)
         self._pacer = pacer(self._loop, self._due)
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -95,13 +101,14 @@ class Load:
         """Send until told to stop; returns why it ended: stop, max_seconds, pipe, signal, error."""
         self._loop.set_exception_handler(self._failed)
         self._loop.add_signal_handler(signal.SIGTERM, self._end, "signal")
-        self._loop.add_reader(sys.stdin.fileno(), self._listen)
+        if not self._shard.named:
+            self._loop.add_reader(sys.stdin.fileno(), self._listen)
         self._pool.fill()
         self._pacer.arm(self._next[0])
         self._tick()
         await self._ended
         self._rows.close()
-        self._run.write_json(LOAD_REPORT, self._report())
+        self._run.write_json(self._shard.report, self._report())
         return self._why
 
     def _due(self) -> None:
@@ -111,7 +118,7 @@ class Load:
             if self._end_ns or min(due_ns, self._last_ns) > now_ns():
                 break
             if due_ns >= self._last_ns:
-                self._stop("max_seconds")
+                self._stop("stop" if self._shard.named else "max_seconds")
                 break
             self._next = next(self._schedule)
             self._send(name, due_ns)
@@ -193,7 +200,8 @@ class Load:
             self._pacer.close()
         if not self._ended.done():
             self._why = why
-            self._loop.remove_reader(sys.stdin.fileno())
+            if not self._shard.named:
+                self._loop.remove_reader(sys.stdin.fileno())
             self._ended.set_result(None)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -225,11 +233,12 @@ class Load:
             **self._lateness.report(),
             "event_loop": type(self._loop).__module__.partition(".")[0],
             **about_this_process(),
+            **plain(self._shard.about()),
         }
 
     def _write_report(self) -> None:
         """Whole, but not forced to the disk, which may take longer than a request can wait."""
-        path = self._run.path(LOAD_REPORT)
+        path = self._run.path(self._shard.report)
         part = path.with_name(f".{path.name}")
         part.unlink(missing_ok=True)
         with open_private(part) as file:
@@ -246,21 +255,29 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _customers(run: Run) -> str:
-    load = Load(run, run.read_json(LOAD_PLAN))
+async def _customers(run: Run, shard: Shard) -> str:
+    load = Load(run, run.read_json(LOAD_PLAN), shard)
     gc.collect()
     gc.freeze()
     return await load.main()
 
 
 def main(arguments: list[str]) -> None:
-    """Run the customers of the run folder that is the only argument; exit 1 if they failed."""
-    if len(arguments) != 1:
-        sys.exit("usage: python -m holdfast.load RUN_FOLDER")
+    """Run the customers of a run folder; exit 1 if they failed."""
+    parser = argparse.ArgumentParser(prog="python -m holdfast.load", description=_ABOUT)
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="it holds load_plan.json")
+    parser.add_argument("--shard", default="", metavar="I/N", help="such as 0/4: every fourth")
+    parser.add_argument("--merge", action="store_true", help="make one record of all shards'")
+    options = parser.parse_args(arguments)
+    run = Run(options.folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        if options.merge:
+            print(f"{merge(run)} requests, each of them once")
+            return
+        shard = Shard.read(options.shard) if options.shard else Shard()
         runner = asyncio.Runner(loop_factory=_loop_factory())
-        why = runner.run(_customers(Run(Path(arguments[0]))))
+        why = runner.run(_customers(run, shard))
     except (HoldfastError, OSError) as error:
         sys.exit(str(error))
     sys.stderr.flush()
