@@ -92,7 +92,7 @@ def _victims(
 ) -> list[Pod]:
     policy = environment.policy
     answers.ask(guard.check_cluster, environment, cluster.uid())
-    answers.ask(guard.check_namespaces, [aim.namespace], policy)
+    answers.ask(guard.check_namespaces, [aim.namespace], environment)
     answers.ask(guard.check_selector, aim.selector)
     matching = cluster.pods(aim.namespace, aim.selector)
     victims = guard.choose(matching, count=aim.count, share=aim.share, zone=aim.zone)

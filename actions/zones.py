@@ -91,7 +91,7 @@ def _aim(
     if asked.get("grace_seconds", 0) < 0:
         raise InvalidInput("zones.drop: grace_seconds", "it is below zero", "Write 0 or more")
     answers.ask(guard.check_cluster, environment, cluster.uid())
-    answers.ask(guard.check_namespaces, asked["namespaces"], environment.policy)
+    answers.ask(guard.check_namespaces, asked["namespaces"], environment)
     if asked.get("taint"):
         answers.ask(guard.check_taint, environment.policy)
     nodes = cluster.nodes()
@@ -111,7 +111,7 @@ def _on(
         victims = [one for one in victims if not one.tolerates(TAINT, "NoExecute")]
     places = sorted({pod.namespace for pod in victims})
     workloads = [one for name in places for one in cluster.workloads(name)]
-    answers.ask(guard.check_never, places, environment.policy)
+    answers.ask(guard.check_never, places, environment)
     answers.ask(guard.check_protected, victims, [], workloads, environment.policy)
     answers.ask(guard.check_replicas, victims, everyone, guard.CAP)
     budgets = [one for name in places for one in cluster.budgets(name)]

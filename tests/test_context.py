@@ -11,7 +11,7 @@ import yaml
 
 from holdfast import context
 from holdfast.context import KEY, Context
-from holdfast.errors import InvalidInput
+from holdfast.errors import InvalidInput, Refused
 from holdfast.signals import DEFAULTS, Named
 from holdfast.store import Run
 from tests.conftest import configured
@@ -65,6 +65,15 @@ def test_plain_chaos_toolkit_makes_a_run_of_its_own(plain: Path) -> None:
     assert first.plan()["verdict"] is False
     assert set(first.journeys()) == {"pix-transfer", "balance"}
     assert [one["event"] for one in first.run.records("events.jsonl")] == ["anchor"]
+
+
+@pytest.mark.parametrize("kind", ["staging", "production"])
+def test_plain_chaos_toolkit_is_for_laboratories(plain: Path, kind: str) -> None:
+    """It asks neither for an approval nor for the hour."""
+    (plain / "environment.yaml").write_text(yaml.safe_dump(ENVIRONMENT | {"kind": kind}))
+    with pytest.raises(Refused, match=f"it is {kind}, and plain `chaos run` asks no guard"):
+        context.of(None)
+    assert not (plain / "runs").exists()
 
 
 def test_plain_chaos_toolkit_needs_an_environment(tmp_path: Path) -> None:

@@ -52,14 +52,14 @@ def test_another_cluster(make_here: Callable[..., Context]) -> None:
     assert "names cluster-1" in refused(lambda: guard.check_cluster(environment, "cluster-2"))
 
 
-def test_a_namespace_that_is_not_on_the_list() -> None:
-    guard.check_namespaces(["wallet"], policy())
-    words = refused(lambda: guard.check_namespaces(["wallet", "other"], policy()))
+def test_a_namespace_that_is_not_on_the_list(make_here: Callable[..., Context]) -> None:
+    here = make_here().environment
+    guard.check_namespaces(["wallet"], here)
+    words = refused(lambda: guard.check_namespaces(["wallet", "other"], here))
     assert words.startswith("namespace other: the policy allows wallet.")
-    assert "none is named" in refused(lambda: guard.check_namespaces([], policy()))
-    assert "allows none" in refused(
-        lambda: guard.check_namespaces(["wallet"], policy(namespaces=[]))
-    )
+    assert "none is named" in refused(lambda: guard.check_namespaces([], here))
+    nothing = make_here(namespaces=[]).environment
+    assert "allows none" in refused(lambda: guard.check_namespaces(["wallet"], nothing))
 
 
 @pytest.mark.parametrize("selector", ["", "  "])
@@ -130,14 +130,20 @@ def test_one_pod_at_a_time_unless_the_policy_says_otherwise() -> None:
     guard.check_pods(THREE[:2], policy(max_pods=2))
 
 
-@pytest.mark.parametrize("name", ["kube-system", "kube-public", "holdfast", "monitoring", "vault"])
-def test_some_namespaces_are_never_hit_even_when_they_are_listed(name: str) -> None:
-    listed = policy(namespaces=[name, "wallet"], never=["vault*"])
-    assert "is never hit, whatever the policy lists" in refused(
-        lambda: guard.check_namespaces(["wallet", name], listed)
-    )
-    assert "is never hit" in refused(lambda: guard.check_never([name], listed))
-    guard.check_namespaces(["wallet"], listed)
+@pytest.mark.parametrize(
+    "name", ["kube-system", "kube-public", "holdfast", "monitoring", "vault", "our-chaos"]
+)
+def test_some_namespaces_are_never_hit_even_when_they_are_listed(
+    make_here: Callable[..., Context], name: str
+) -> None:
+    """`our-chaos` is where holdfast itself runs there."""
+    listed = make_here(namespaces=[name, "wallet"], never=["vault*"]).environment
+    ours = listed.kubernetes.model_copy(update={"namespace": "our-chaos"})
+    there = listed.model_copy(update={"kubernetes": ours})
+    words = refused(lambda: guard.check_namespaces(["wallet", name], there))
+    assert "is never hit, whatever the policy lists" in words
+    assert "is never hit" in refused(lambda: guard.check_never([name], there))
+    guard.check_namespaces(["wallet"], there)
 
 
 PROTECTED = {"holdfast.io/protected": "true"}

@@ -294,7 +294,7 @@ def test_plan_shows_what_is_refused_and_ends_with_6(production: Production) -> N
     ended = holdfast("plan", here.path(production.name), "-e", here.environment, *words)
     assert ended.code == 6
     assert "REFUSED" in ended.stdout
-    assert "1 guards refuse it" in ended.stdout
+    assert "Refused by 1 of its guards" in ended.stdout
     assert ended.stderr.startswith("error: alert WalletSlow: it is firing")
     ended = holdfast("plan", here.path(production.name), "-e", here.environment, *words, "--json")
     assert ended.code == 6

@@ -19,6 +19,7 @@ from holdfast.documents import (
     read_journeys,
     recorded,
 )
+from holdfast.errors import Refused
 from holdfast.model import Journey
 from holdfast.signals import Named
 from holdfast.store import Run
@@ -84,8 +85,19 @@ def _remembered() -> str:
     return f"HOLDFAST_RUN_OF_{os.getpid()}"
 
 
+def _check_plain(environment: Environment) -> None:
+    """Nobody asks the guards of a plan there: hours, alerts, approval."""
+    if environment.kind != "laboratory":
+        raise Refused(
+            f"environment {environment.name}",
+            f"it is {environment.kind}, and plain `chaos run` asks no guard of a plan",
+            "Use `holdfast run`",
+        )
+
+
 def _plain() -> Run:
     environment = read_environment(ENVIRONMENT)
+    _check_plain(environment)
     journeys = read_journeys(packaged("journeys.yaml"))
     names = [name for name in ("pix-transfer", "balance") if name in journeys]
     run = Run.create(RUNS, "chaos-run")

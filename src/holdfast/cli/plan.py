@@ -71,7 +71,7 @@ def _show(made: plan.Plan) -> None:
         for line in _prediction(made.prediction):
             console.print(line)
     refused = len(made.refusals())
-    end = f"{refused} guards refuse it." if refused else "Start it with `holdfast run`."
+    end = f"Refused by {refused} of its guards." if refused else "Start it with `holdfast run`."
     console.print(f"Nothing was touched. {end}")
 
 
@@ -79,8 +79,8 @@ def _guards(made: plan.Plan) -> Table:
     """Every guard that was asked, and its answer."""
     table = Table("guard", "answer", "", title="Guards", title_justify="left")
     for one in made.guards:
-        words = one.refusal.reason if one.refusal else one.words
-        table.add_row(*map(Text, (one.guard, "REFUSED" if one.refusal else "passed", words)))
+        answer = "REFUSED" if one.refusal else "passed"
+        table.add_row(*map(Text, (one.guard, answer, one.words)))
     return table
 
 

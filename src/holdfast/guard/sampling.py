@@ -46,8 +46,8 @@ class Sampler:
     def look(self) -> str:
         """Why the run has to be aborted now, or '' when all is well.
 
-        Never raises. It may take as long as a call to Prometheus (5 s), so a watchdog that has
-        anything else to do calls it from a thread.
+        Never raises. It may take as long as two calls to Prometheus (10 s; 5 s when it is silent),
+        so a watchdog that has anything else to do calls it from a thread.
         """
         asked = (self._alerts, self._fresh, self._burning, self._customers)
         with ThreadPoolExecutor(len(asked)) as pool:

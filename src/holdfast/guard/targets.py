@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from holdfast.cluster import Node, Pod, Workload
-from holdfast.documents import Policy
+from holdfast.documents import Environment, Policy
 from holdfast.errors import Refused
 from holdfast.marks import RUN
 from holdfast.toxiproxy import Proxy
@@ -15,11 +15,12 @@ NEVER = ("kube-*", "holdfast", "monitoring")  # namespaces; a policy can only ad
 PROTECTED = "holdfast.io/protected=true"
 
 
-def check_namespaces(namespaces: Collection[str], policy: Policy) -> str:
+def check_namespaces(namespaces: Collection[str], environment: Environment) -> str:
     """Is every namespace on the list, is none of those that are never hit, and is there one?"""
     if not namespaces:
         raise Refused("namespaces", "none is named", "Name those whose pods may be hit")
-    check_never(namespaces, policy)
+    check_never(namespaces, environment)
+    policy = environment.policy
     for name in namespaces:
         if name not in policy.namespaces:
             allowed = ", ".join(policy.namespaces) or "none"
@@ -31,17 +32,18 @@ def check_namespaces(namespaces: Collection[str], policy: Policy) -> str:
     return f"{', '.join(namespaces)}: allowed"
 
 
-def check_never(namespaces: Collection[str], policy: Policy) -> str:
+def check_never(namespaces: Collection[str], environment: Environment) -> str:
     """Kubernetes' own namespaces, holdfast's and the monitoring's: never, even when listed."""
+    patterns = (*NEVER, environment.kubernetes.namespace, *environment.policy.never)
     for name in namespaces:
-        for pattern in (*NEVER, *policy.never):
+        for pattern in patterns:
             if fnmatchcase(name, pattern):
                 raise Refused(
                     f"namespace {name}",
                     f"{pattern} is never hit, whatever the policy lists",
                     "Break something else",
                 )
-    return f"none of {', '.join((*NEVER, *policy.never))}"
+    return f"none of {', '.join(dict.fromkeys(patterns))}"
 
 
 def check_protected(
