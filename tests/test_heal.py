@@ -140,6 +140,24 @@ def test_a_call_that_arrives_after_its_sender_died(
     assert left == ([] if state == "injecting" else [toxic.name])
 
 
+def test_a_run_that_broke_off_before_it_injected_is_known_to_have_left_nothing(
+    make_here: Callable[..., Context],
+) -> None:
+    """Otherwise its verdict would say for ever that a fault may remain."""
+    here = make_here()
+    here.run.append("events.jsonl", {"event": "phase", "name": "fault"})
+    for _ in range(2):
+        assert heal.undo_all(here.run, here.environment, by="watchdog") == []
+    assert events(here.run) == ["phase", "undo_verified"]
+
+
+def test_a_run_that_ended_well_is_not_written_to(make_here: Callable[..., Context]) -> None:
+    here = make_here()
+    here.run.append("events.jsonl", {"event": "phase", "name": "end"})
+    assert heal.undo_all(here.run, here.environment, by="person") == []
+    assert events(here.run) == ["phase"]
+
+
 CRASH = """
 import os, signal, sys
 from pathlib import Path

@@ -160,6 +160,8 @@ def undo_all(
     who began it and how it ended.
     """
     if not _left(run):
+        if by != "runner" and _broke_off(run):
+            _say(run, {"event": "undo_verified", "by": by})  # so that judging knows it, too
         return []
     _say(run, {"event": "undo_began", "by": by})
     with _turn(run):
@@ -193,6 +195,13 @@ def _left(run: Run) -> bool:
         return bool(pending(run)) or run.sound(_HEALS)[1] is not None
     except HoldfastError:
         return True
+
+
+def _broke_off(run: Run) -> bool:
+    """Did the record end in the middle, and does nothing say yet that no fault is left?"""
+    events = run.sound(_EVENTS)[0]
+    ends = ("end", "undo_verified")
+    return not any(one.get("name") in ends or one["event"] in ends for one in events)
 
 
 def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
