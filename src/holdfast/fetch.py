@@ -32,6 +32,10 @@ class NoAnswer(Exception):
     """There was none, or none that is accepted; the text says why, without a subject."""
 
 
+class TooSlow(NoAnswer):
+    """It was asked, and was not done in time."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What was answered, whatever its code."""
@@ -93,7 +97,7 @@ def fetch(
             ),
         )
     except TimeoutError:
-        raise NoAnswer(_slow(limits)) from None
+        raise TooSlow(_slow(limits)) from None
 
 
 def with_query(url: str, parameters: Mapping[str, str]) -> str:
@@ -132,7 +136,7 @@ def _ask(
             if last:
                 raise NoAnswer(f"did not accept a connection within {_CONNECT_S:g} s") from None
         except urllib3.exceptions.ReadTimeoutError:
-            raise NoAnswer(_slow(limits)) from None
+            raise TooSlow(_slow(limits)) from None
         except urllib3.exceptions.ProtocolError:
             raise NoAnswer("closed the connection without a whole answer") from None
         except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
@@ -187,7 +191,7 @@ def _content(answer: urllib3.BaseHTTPResponse, limits: Limits, end_ns: int) -> b
         if len(content) > limits.most:
             raise NoAnswer(f"answered with more than {limits.most / (1 << 20):g} MiB")
         if now_ns() > end_ns:
-            raise NoAnswer(_slow(limits))
+            raise TooSlow(_slow(limits))
     return bytes(content)
 
 

@@ -28,6 +28,7 @@ _UNDO_S = heal.RETRY_S + heal.HEAL_S + 5  # its time to end it
 _STOP_EVERY_S = 2.0
 _SAMPLE_EVERY_S = 5.0
 _BACK_OFF_MAX_S = 30.0
+_FIRST_S = 2.0  # of tries before the lock is given back, from when on the reaper helps
 _GRACE_S = 8.0  # beyond the longest hold: the last look at the fault, and the way to the undo
 
 
@@ -126,11 +127,11 @@ def watch(here: Context, runner: int) -> None:
 def _finish(here: Context) -> None:
     """The runner is gone: undo what is left, and try again for ever; others may help meanwhile."""
     wait = 0.5
-    while here.run.folder.exists():
-        failures = heal.undo_all(here.run, here.environment, by="watchdog")
+    while True:
+        failures = heal.undo_all(here.run, here.environment, by="watchdog", retry_s=_FIRST_S)
         with contextlib.suppress(HoldfastError, OSError):
             lock.release(here.run, here.environment)
-        if not failures:
+        if not failures or not here.run.folder.exists():
             return
         sleep(wait)
         wait = min(2 * wait, _BACK_OFF_MAX_S)

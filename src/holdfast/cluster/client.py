@@ -2,7 +2,8 @@
 
 The kubernetes package's client sends a request up to four times and sleeps for as long as a
 `Retry-After` asks, whatever time limit it was given. Here its retries are off, and a call ends
-after a time limit in all. Credentials that are not accepted any more are read again, once.
+after a time limit in all. Credentials that are not accepted any more are read again, once; an API
+server that is busy (429) is asked once more, after the time that it asks for, at most that limit.
 """
 
 import contextlib
@@ -13,13 +14,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from holdfast.clock import within
+from holdfast.clock import sleep, within
 from holdfast.cluster import credentials
 from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
 from holdfast.redact import redacted
 
 _CONNECT_S = 2.0
 _EXPIRED = 401
+_BUSY = 429
 _MOST = 256 << 20  # bytes of an answer: ten thousand pods are less than half of it
 _LONGEST = 10_000  # bytes of such an answer that are looked at
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
@@ -61,7 +63,7 @@ class Client:
         """
         kind = "application/json-patch+json" if method == "PATCH" else "application/json"
 
-        def send() -> tuple[int, bytes]:
+        def send() -> tuple[int, bytes, str]:
             request = self._api.param_serialize(
                 method,
                 path,
@@ -72,12 +74,16 @@ class Client:
             )
             credentials.keep_secrets(self._api.configuration)  # one may have been renewed
             answer = self._api.call_api(*request, _request_timeout=(_CONNECT_S, self._call_s))
-            return answer.status, _content(answer.response)
+            after = str(answer.headers.get("Retry-After", ""))
+            return answer.status, _content(answer.response), after
 
-        code, content = self._bounded(send)
+        code, content, after = self._bounded(send)
         if code == _EXPIRED:  # who asks is checked first: nothing was done
             self._enter()
-            code, content = self._bounded(send)
+            code, content, after = self._bounded(send)
+        if code == _BUSY:  # nothing was done either
+            sleep(min(float(after) if after.isdecimal() else 1.0, self._call_s))
+            code, content, _ = self._bounded(send)
         if code in accept:
             return None
         if not 200 <= code < 300:
@@ -87,12 +93,12 @@ class Client:
             raise _wrong(self.url, code, content, "")
         return document
 
-    def _bounded(self, send: Any) -> tuple[int, bytes]:
+    def _bounded(self, send: Any) -> tuple[int, bytes, str]:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         try:
-            code, content = within(self._call_s, send)
+            code, content, after = within(self._call_s, send)
         except (TimeoutError, ReadTimeoutError):
             reason = f"it accepted the connection and did not answer within {self._call_s:g} s"
         except (HTTPError, OSError) as error:
@@ -100,7 +106,7 @@ class Client:
         except ApiException as error:  # how the package reports a TLS failure
             reason = f"it could not be trusted: {str(error.reason)[:_EXCERPT]}"
         else:
-            return int(code), bytes(content)
+            return int(code), bytes(content), after
         raise Unreachable(self.url, reason, "Is the API server running, and is the URL right?")
 
 

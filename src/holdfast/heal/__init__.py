@@ -11,24 +11,24 @@ import contextlib
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast import marks as names
-from holdfast.clock import SECOND, deadline, now_ns, sleep, until, utc_now, within
+from holdfast.clock import SECOND, deadline, now_ns, sleep, ticks, until, utc_now, within
 from holdfast.documents import Environment
 from holdfast.errors import (
     Conflict,
     FaultNotApplied,
     FaultRemains,
     HoldfastError,
-    InvalidInput,
     Unreachable,
 )
 from holdfast.heal import found
+from holdfast.heal.log import FORMAT, HEALS, damaged, pending, unanswered
 from holdfast.heal.operations import NEVER, by_hand, operation
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
@@ -39,14 +39,11 @@ __all__ = ["Failure", "Systems", "by_hand", "found", "injecting", "intend", "pen
 HEAL_S = 20.0  # one attempt at one heal, with its read-back
 RETRY_S = 15.0  # how long heals of systems that do not answer are tried again, in all
 MARK_LASTS = timedelta(hours=1)  # what is still there by then belongs to no run that is alive
-FORMAT = 2  # of the records in heals.jsonl; the first had no number
-_HEALS = "heals.jsonl"
 _EVENTS = "events.jsonl"
 _AGAIN_S = 0.5
 _TURN_S = 2.0  # an executor that holds the others up for longer is taken for hung
-_AT_ONCE = 32
+_AT_ONCE = 64
 IN_FLIGHT_S = 5.0  # a call that was sent may still arrive for so long after its sender is dead
-_OVER = ("undone", "done", "irreversible")
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def intend(run: Run, name: str, arguments: Mapping[str, Any]) -> Heal:
         _write(run, heal, "irreversible" if name == "none" else "intent")
     except OSError as error:
         raise FaultNotApplied(
-            str(run.path(_HEALS)), f"the undo cannot be recorded: {error.strerror}", "Make room"
+            str(run.path(HEALS)), f"the undo cannot be recorded: {error.strerror}", "Make room"
         ) from None
     return heal
 
@@ -122,33 +119,12 @@ def injecting(run: Run, environment: Environment, heals: Sequence[Heal]) -> Iter
         raise FaultNotApplied(
             str(run.folder), f"the run cannot be recorded: {error.strerror}", "Make room"
         ) from None
-    except HoldfastError:
+    except HoldfastError as error:
+        if not isinstance(error, Unreachable):  # each call was answered: none is on its way
+            for heal in heals:
+                _note(run, heal, "injecting", answered="yes")
         undo_all(run, environment)
         raise
-
-
-def pending(run: Run) -> list[Heal]:
-    """What was written down and is not known to be undone, oldest first.
-
-    A damaged log is read up to the damage; the marks on the targets tell the rest.
-
-    Raises:
-        InvalidInput: it was written by a later version: nothing is touched.
-    """
-    intended: dict[str, Heal] = {}
-    for one in run.sound(_HEALS)[0]:
-        if int(one.get("format", 1)) > FORMAT:
-            raise InvalidInput(
-                str(run.path(_HEALS)),
-                f"its format is {one['format']}, and this version knows up to {FORMAT}",
-                "Undo it with the version that wrote it, or by hand",
-            )
-        heal = Heal(one["heal"], one["operation"], one["arguments"])
-        if one["state"] in _OVER:
-            intended.pop(heal.id, None)
-        else:
-            intended.setdefault(heal.id, heal)
-    return list(intended.values())
 
 
 def undo_all(
@@ -167,8 +143,13 @@ def undo_all(
     with _turn(run):
         systems, give_up = open_systems(environment), deadline(retry_s)
         heals, unreadable = _known(run, systems)
+        late = unanswered(run)
+
+        def one(heal: Heal) -> Failure | None:
+            return _undo(run, heal, lambda: _again(heal, systems, heal.id in late), give_up)
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            outcomes = [*pool.map(lambda heal: _undo(run, heal, systems, give_up), heals)]
+            outcomes = [*pool.map(one, heals)]
     failures = [*unreadable, *(one for one in outcomes if one)]
     if failures:
         why = "; ".join(str(one) for one in failures)
@@ -189,10 +170,18 @@ def undo(heal: Heal, systems: Systems) -> str:
     return within(HEAL_S, lambda: known.undo(systems, **heal.arguments))
 
 
+def _again(heal: Heal, systems: Systems, late: bool) -> str:
+    """Undo it; what a call does that is not answered yet, and may be on its way, is undone too."""
+    for _ in ticks(IN_FLIGHT_S if late else 0, every=_AGAIN_S):
+        if (how := undo(heal, systems)) != NEVER:
+            break
+    return how
+
+
 def _left(run: Run) -> bool:
     """Is anything pending, or can nobody tell?"""
     try:
-        return bool(pending(run)) or run.sound(_HEALS)[1] is not None
+        return bool(pending(run)) or damaged(run)
     except HoldfastError:
         return True
 
@@ -207,10 +196,10 @@ def _broke_off(run: Run) -> bool:
 def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
     """What has to be undone, newest first, and what keeps it from being known."""
     try:
-        heals, damage = pending(run)[::-1], run.sound(_HEALS)[1]
+        heals, damage = pending(run)[::-1], damaged(run)
     except HoldfastError as error:
         return [], [Failure(Heal("?", "read heals.jsonl", {}), error)]
-    if damage is None:
+    if not damage:
         return heals, []
     try:
         seen = [one.heal for one in found.everything(systems) if one.run == run.id]
@@ -221,15 +210,11 @@ def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
     return [*heals, *extra], []
 
 
-def _undo(run: Run, heal: Heal, systems: Systems, give_up_ns: int) -> Failure | None:
-    arrived_ns = _injecting_ns(run, heal) + round(IN_FLIGHT_S * SECOND)
+def _undo(run: Run, heal: Heal, attempt: Callable[[], str], give_up_ns: int) -> Failure | None:
     _note(run, heal, "undoing")
     while True:
         try:
-            how = undo(heal, systems)
-            if how == NEVER and now_ns() < arrived_ns:
-                sleep(_AGAIN_S)
-                continue
+            how = attempt()
         except (Unreachable, TimeoutError) as error:
             if now_ns() + _AGAIN_S * SECOND < give_up_ns:
                 sleep(_AGAIN_S)
@@ -239,14 +224,6 @@ def _undo(run: Run, heal: Heal, systems: Systems, give_up_ns: int) -> Failure | 
             return _failed(run, heal, error)
         _note(run, heal, "undone", how=how)
         return None
-
-
-def _injecting_ns(run: Run, heal: Heal) -> int:
-    """When the call that injects was about to be sent, if nothing says how it ended."""
-    mine = [one for one in run.sound(_HEALS)[0] if one["heal"] == heal.id]
-    sent = [one for one in mine if one["state"] == "injecting"]
-    ended = any(one["state"] == "active" for one in mine)
-    return int(sent[-1]["mono_ns"]) if sent and not ended else 0
 
 
 def _failed(run: Run, heal: Heal, error: Exception) -> Failure:
@@ -295,4 +272,4 @@ def _note(run: Run, heal: Heal, state: str, **more: str) -> None:
 
 def _write(run: Run, heal: Heal, state: str, **more: str) -> None:
     record = {"operation": heal.operation, "arguments": heal.arguments, **more}
-    run.append(_HEALS, {"format": FORMAT, "heal": heal.id, "state": state, **record})
+    run.append(HEALS, {"format": FORMAT, "heal": heal.id, "state": state, **record})

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.clock import until
 from holdfast.cluster import Node
-from holdfast.errors import Conflict, FaultRemains, InvalidInput, Unreachable
+from holdfast.errors import Conflict, FaultRemains, InvalidInput, Silent, Unreachable
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
 from holdfast.toxiproxy import Proxy, Toxiproxy
@@ -17,6 +18,7 @@ from holdfast.toxiproxy import Proxy, Toxiproxy
 NEVER = "it was not there"  # never applied, or gone already: read, and found absent
 REMOVED = "it was taken away, and read back"
 RESTORED = "the proxy was gone, and was made again as it had been"
+_LATE_S = 3.0  # a call to Toxiproxy may take 2 s; who sent it may be dead by then
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def remove_toxic(
         )
     try:
         toxiproxy.remove_toxic(proxy, toxic)
-    except Unreachable:
+    except Silent:
         _replace(toxiproxy, found, toxic)
     return REMOVED
 
@@ -99,6 +101,8 @@ def enable_proxy(systems: Systems, url: str, proxy: str, marker: str, **was: Any
         toxiproxy.set_enabled(proxy, True)
     elif marker not in found.toxics:
         return NEVER
+    elif until(lambda: _closed(toxiproxy, proxy), seconds=_LATE_S, every=0.25):
+        toxiproxy.set_enabled(proxy, True)  # it was on its way; without our mark it would stay so
     toxiproxy.remove_toxic(proxy, marker)
     return REMOVED
 
@@ -116,6 +120,11 @@ def uncordon(systems: Systems, node: str, uid: str, run: str) -> str:
 def untaint(systems: Systems, node: str, key: str, run: str) -> str:
     """Take back a run's taint."""
     return REMOVED if systems.marked_cluster().untaint(node, key, run) else NEVER
+
+
+def _closed(toxiproxy: Toxiproxy, proxy: str) -> bool:
+    now = toxiproxy.proxies().get(proxy)
+    return now is not None and not now.enabled
 
 
 def _restore(toxiproxy: Toxiproxy, proxy: str, was: Mapping[str, Any]) -> str:
@@ -137,7 +146,7 @@ def _replace(toxiproxy: Toxiproxy, frozen: Proxy, toxic: str) -> None:
     proxy is absent, which the next executor restores.
     """
     if others := frozen.toxics.keys() - {toxic}:
-        raise FaultRemains(
+        raise Unreachable(
             f"toxic {toxic} on {frozen.name} at {toxiproxy.url}",
             f"its removal hangs, and the proxy also has toxics of others: {', '.join(others)}",
             "Restart this Toxiproxy",

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import toxiproxy.api
 
-from holdfast.errors import Unreachable
-from holdfast.fetch import Answer, Limits, NoAnswer, fetch
+from holdfast.errors import Silent, Unreachable
+from holdfast.fetch import Answer, Limits, NoAnswer, TooSlow, fetch
 
+_BUSY = 429  # not now: to ask again is no mistake
 _FROZEN = "Is it running? Before 2.13 its API can freeze while a toxic is removed: restart it"
 
 
@@ -55,6 +56,8 @@ class _Transport:
 
         try:
             answer = fetch(target, Limits(server.call_s), method=method, headers=headers, body=body)
+        except TooSlow as error:
+            raise Silent(target, f"Toxiproxy {error}", _FROZEN) from None
         except NoAnswer as error:
             raise Unreachable(target, f"Toxiproxy {error}", _FROZEN) from None
         return _accepted(target, answer)
@@ -63,7 +66,7 @@ class _Transport:
 def _accepted(target: str, answer: Answer) -> Answer:
     """The answer, if it is 2xx and JSON (or empty, as to a removal)."""
     code, excerpt = answer.status_code, answer.excerpt()
-    if 400 <= code < 500:
+    if 400 <= code < 500 and code != _BUSY:
         raise RefusedError(code, excerpt)
     if not 200 <= code < 300:
         raise Unreachable(
