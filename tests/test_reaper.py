@@ -87,9 +87,51 @@ def test_a_run_whose_host_is_lost_is_undone_after_fifteen_seconds(
     watched = Watched(here)
     assert watched.look() == []
     assert watched.look(after=14.9) == []
-    assert watched.look(after=0.2) == ["undone"] * 4
+    assert watched.look(after=0.2) == ["lock_freed", *["undone"] * 4]
     assert clean(toxiproxy, kubernetes)
     assert watched.look(after=10) == []
+
+
+def test_the_lock_of_a_lost_host_can_be_taken_at_once_and_is_lost_to_it(
+    wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """A holder that was only paused finds that out before its next write."""
+    here = wallet()
+    watched = Watched(here)
+    watched.look()
+    assert watched.look(after=15.1) == ["lock_freed"]
+    with pytest.raises(lock.Lost, match="held by nobody"):
+        lock.check(here.run, here.environment)
+    other = Run.create(here.run.folder.parent.parent, "another")
+    assert lock.acquire(other, here.environment).holder.startswith(other.id)
+    assert watched.look(after=2) == []
+    assert lock.check(other, here.environment)
+
+
+def test_a_run_that_took_the_lock_since_the_scan_is_left_alone(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """The reaper, too, may be paused between what it saw and what it does."""
+    here = wallet(toxiproxies=[toxiproxy.url])
+    other = Run.create(here.run.folder.parent.parent, "another")
+    lock.release(here.run, here.environment)
+    client, names = Toxiproxy(toxiproxy.url), {}
+    for proxy, run in ((PROXY, other), ("ted", here.run)):
+        names[proxy] = marks.toxic(run.id, "slow", heal.expires())
+        client.add_toxic(proxy, Toxic(names[proxy], "latency", {"latency": 9, "jitter": 0}))
+    told: list[dict[str, Any]] = []
+
+    def tell(event: dict[str, Any]) -> None:
+        told.append(event)
+        if len(told) == 1:
+            lock.acquire(here.run if event["run"] == other.id else other, here.environment)
+
+    Reaper(here.environment, tell, ManualClock()).look()
+    (undone,) = told
+    left = here.run.id if undone["run"] == other.id else other.id
+    assert [one["name"] for proxy in names for one in toxiproxy.toxics(proxy)] == [
+        name for name in names.values() if left in name
+    ]
 
 
 def test_a_run_that_gave_the_lock_back_with_faults_left_is_undone_at_once(

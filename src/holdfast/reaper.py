@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +51,32 @@ class Reaper:
         try:
             self._renew()
             lease = self._leases.get(lock.NAME)
-            living = lock.run_of(lease) if self._watched.alive(lease) else ""
+            alive = self._watched.alive(lease)
+            if lease and lease.holder and not alive and not self._free(lease):
+                return  # it was renewed this very moment
+            living = lock.run_of(lease) if alive else ""
             halted = bool(lease and lease.annotations.get(STOP))
             due = self._now() - self._scanned_ns >= SCAN_S * SECOND
             if due or living != self._living:
                 self._scanned_ns, self._living = self._now(), living
-                self._scan("" if halted else living)
+                self._scan("" if halted else living, halted=halted)
         except HoldfastError as error:
             self._tell({"event": "unreachable", "why": str(error)})
 
-    def _scan(self, living: str) -> None:
+    def _free(self, lease: Lease) -> bool:
+        """Take the lock from a holder that is gone, first: should it wake up, its writes to nodes
+        are refused from now on. False when it renewed meanwhile."""
+        freed = self._leases.replace(lock.NAME, replace(lease, holder=""))
+        if freed:
+            self._tell({"event": "lock_freed", "holder": lease.holder})
+        return freed is not None
+
+    def _scan(self, living: str, *, halted: bool) -> None:
         systems = heal.open_systems(self._environment)
         left = [one for one in everything(systems) if one.run != living]
         for one in left:
-            self._undo(one, systems)
+            if halted or lock.run_of(self._leases.get(lock.NAME)) != one.run:
+                self._undo(one, systems)
         known = {_key(one) for one in left}
         self._since = {key: since for key, since in self._since.items() if key in known}
 
