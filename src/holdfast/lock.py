@@ -21,7 +21,7 @@ from holdfast.store import Run
 NAME = "holdfast"
 REAPER = "holdfast-reaper"
 LASTS_S = 15  # after so long without a renewal others may take it
-RENEW_S = 5.0
+RENEW_S = 1.0  # the emergency lever is seen by it, and has to act within a second or two
 GIVE_UP_S = 10.0  # without a renewal for so long the holder undoes: before others may act
 REAPER_S = 8.0  # the reaper renews its own lease every 2 s
 FILE = "lock.json"

@@ -95,8 +95,9 @@ def start(run: Run) -> Watchdog:
     os.close(sends)
     started = Watchdog(run, process, pipe, beats)
     if not started.beat(_START_S):
+        started.end(wait=False)
         process.kill()
-        started.end(wait=True)
+        process.wait()
         why = run.path(LOG).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
         raise Unreachable("the watchdog", why[-1], f"Read {run.path(LOG)}")
     return started

@@ -10,7 +10,6 @@ import click
 
 from holdfast import __version__
 from holdfast.errors import HoldfastError
-from holdfast.inert import inert
 from holdfast.redact import redacted
 
 _COMMANDS = {
@@ -23,8 +22,6 @@ _COMMANDS = {
     "calibrate": "How well can this machine measure: lateness, timer, overhead, clocks.",
     "collect": "Ask every system again for its records of a run.",
     "judge": "Judge a run again from its folder, offline.",
-    "observe": "Measure while somebody else breaks things. Injects nothing.",
-    "mark": "Write down in a run that is under way that something happens now.",
     "report": "Render a run's report again, offline.",
     "budget": "What runs have cost of the yearly error budget, and what a year may bring.",
     "residue": "List what any run or tool left behind. Touches nothing.",
@@ -107,8 +104,7 @@ def main() -> None:
     except SystemExit:  # so click and rich end with 1, when nobody reads stdout any more
         sys.exit(3)
     except Exception:  # noqa: BLE001  # exit code 1 would say that a promise is broken
-        for line in traceback.format_exc().splitlines():
-            click.echo(inert(line), err=True)
+        traceback.print_exc()
         click.echo("error: this is a defect in holdfast; nothing is known", err=True)
         sys.exit(3)
     sys.exit(code)

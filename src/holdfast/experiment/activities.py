@@ -27,7 +27,6 @@ OURS = {
         "holdfast.probes.ledger",
         "holdfast.probes.recovery",
         "holdfast.probes.restart",
-        "holdfast.probes.seen",
         "holdfast.probes.sla",
     ),
 }
