@@ -88,6 +88,7 @@ class Bench:
     """One place to run at: a folder, what an environment names, and meddlers in between."""
 
     world: World
+    environment: Path
     folder: Path
     api: Meddler
     proxies: Meddler
@@ -121,14 +122,16 @@ class Bench:
         events = run.sound("events.jsonl")[0]
         return run if events and events[0]["mono_ns"] >= since_ns else None
 
-    def gone(self, since_ns: int, pending: Callable[[], bool], run: Run | None) -> "Gone":
+    def gone(
+        self, since_ns: int, pending: Callable[[], bool], run: Run | None, limit_s: float = LEFT_S
+    ) -> "Gone":
         """Look until nothing of the fault is left, and stays so.
 
         `pending` is called at every look, and says whether anything may still happen. As long as
         the run's watchdog lives, a fault that lands late is waited for.
         """
         last = 0
-        while (now_ns() - since_ns) / SECOND < LEFT_S:
+        while (now_ns() - since_ns) / SECOND < limit_s:
             looked = now_ns()
             if self.world.faults():
                 last = now_ns()
@@ -168,7 +171,7 @@ def damage(run: Run | None) -> str:
 def bench(environment: Path, folder: Path) -> Iterator[Bench]:
     """Everything ready, and nothing of it left at the end."""
     with between(environment, folder) as (api, proxies):
-        place = Bench(World(environment), folder, api, proxies)
+        place = Bench(World(environment), environment, folder, api, proxies)
         try:
             yield place
         finally:

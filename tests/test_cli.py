@@ -35,8 +35,6 @@ COMMANDS = [
     "controls",
     "doctor",
     "judge",
-    "mark",
-    "observe",
     "plan",
     "report",
     "run",

@@ -25,7 +25,6 @@ ROWS = {
         "files",
         "arrivals",
         "addresses",
-        "inert",
     },
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents", "credentials", "fetch"},
     2: {
@@ -43,7 +42,7 @@ ROWS = {
     },
     3: {"actions", "probes", "load", "calibration"},
     4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},
-    5: {"pipeline", "suite", "compare", "observe"},
+    5: {"pipeline", "suite", "compare"},
     6: {"cli"},
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
@@ -53,11 +52,9 @@ MAY_USE_NEIGHBOUR = {
     ("samples", "model"),
     ("errors", "verdict"),
     ("errors", "redact"),
-    ("errors", "inert"),
     ("run", "plan"),
     ("supervision", "lock"),
     ("suite", "pipeline"),
-    ("observe", "pipeline"),
 }
 BUILT_OF_ROW_1 = {
     ("cluster", "store"),
