@@ -227,6 +227,36 @@ def test_a_full_disk_ends_it_and_leaves_whole_rows(server: SlowServer, tmp_path:
         assert "cannot be written" in case.run.path("samples/customers.log").read_text()
 
 
+@pytest.fixture(params=["uvloop", "asyncio"])
+def event_loop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """With the extra `fast`, and as where it is not installed."""
+    if request.param == "asyncio":
+        (tmp_path / "uvloop.py").write_text("raise ImportError\n")
+        os.environ["PYTHONPATH"] = str(tmp_path)
+    yield request.param
+    os.environ.pop("PYTHONPATH", None)
+
+
+def test_both_event_loops_send_the_same(
+    server: SlowServer, tmp_path: Path, event_loop: str
+) -> None:
+    server.freezes.append(from_now(1.5, 0.5))
+    journeys = {"pix": transfer(), "reset": journey("/reset"), "chunked": journey("/chunked")}
+    rates = {"pix": 100.0, "reset": 20.0, "chunked": 20.0}
+    with ended(start(tmp_path / "runs", server.url, journeys, rates, 3.0)) as case:
+        assert case.customers.process.wait(WAIT_S) == 0
+        samples, report = list(case.run.samples()), case.report()
+    assert report["event_loop"] == event_loop
+    assert Counter(one.journey for one in samples) == {"pix": 300, "reset": 60, "chunked": 60}
+    assert {(one.journey, one.outcome) for one in samples} == {
+        ("pix", "ok"),
+        ("reset", "reset"),
+        ("chunked", "ok"),
+    }
+    assert 0.4 < latencies(samples)[-1] < 0.9
+    assert len(server.seen) == report["requests"] == 420
+
+
 RUNNER = """
 import signal, sys
 from pathlib import Path

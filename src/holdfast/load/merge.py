@@ -143,7 +143,14 @@ def together(reports: Sequence[dict[str, Any]], shifts: Sequence[int]) -> dict[s
         for journey, numbers in one["journeys"].items():
             counts.setdefault(journey, Counter()).update(numbers)
     pairs = list(zip(reports, shifts, strict=True))
-    sums = ("open", "requests", "no_socket_left", "late_over_50ms_count", "cpu_seconds")
+    sums = (
+        "open",
+        "requests",
+        "no_socket_left",
+        "late_over_50ms_count",
+        "cpu_seconds",
+        "cpu_seconds_of_start",
+    )
     return {
         "ended": "stop",
         "start_ns": min(one["start_ns"] + shift for one, shift in pairs),

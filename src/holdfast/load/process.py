@@ -25,7 +25,7 @@ from holdfast.load.connections import OPEN, Entrance, Pool
 from holdfast.load.flows import Flow
 from holdfast.load.merge import merge
 from holdfast.load.pacing import pacer
-from holdfast.load.record import Lateness, Rows, about_this_process
+from holdfast.load.record import Lateness, Rows, about_this_process, cpu_seconds
 from holdfast.load.schedule import schedule
 from holdfast.load.scripts import Exchange, Script
 from holdfast.load.shards import Shard
@@ -96,6 +96,7 @@ class Load:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._why = ""
         self._heard = b""
+        self._start_cpu_s = round(cpu_seconds(), 3)
 
     async def main(self) -> str:
         """Send until told to stop; returns why it ended: stop, max_seconds, pipe, signal, error."""
@@ -233,6 +234,7 @@ class Load:
             **self._lateness.report(),
             "event_loop": type(self._loop).__module__.partition(".")[0],
             **about_this_process(),
+            "cpu_seconds_of_start": self._start_cpu_s,
             **plain(self._shard.about()),
         }
 

@@ -117,9 +117,14 @@ class Lateness:
 
 def about_this_process() -> dict[str, Any]:
     """Its id, its Python, and the CPU seconds that it has used."""
-    times = os.times()
     return {
         "pid": os.getpid(),
         "python": platform.python_version(),
-        "cpu_seconds": round(times.user + times.system, 3),
+        "cpu_seconds": round(cpu_seconds(), 3),
     }
+
+
+def cpu_seconds() -> float:
+    """What this process has used so far."""
+    times = os.times()
+    return times.user + times.system
