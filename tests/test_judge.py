@@ -120,6 +120,7 @@ LATE_ABOUT = "the load generator was late near an edge"
         ({"lateness_ms": {"p99": nan}}, HELD),
         ({"lateness_ms": {"p99": 50.01}}, HELD),
         ({"no_socket_left": 1}, HELD),
+        ({"clocks": 2}, HELD),
         ({"ended": "max_seconds"}, UNKNOWN),
         ({"ended": "pipe"}, UNKNOWN),
         ({"ended": "signal"}, UNKNOWN),

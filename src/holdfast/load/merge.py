@@ -135,7 +135,7 @@ def _csv(rows: Sequence[Sample]) -> str:
 def together(reports: Sequence[dict[str, Any]], shifts: Sequence[int]) -> dict[str, Any]:
     """One account of all: counts are added, of lateness the worst stands for all."""
     worst = {
-        name: max((one["lateness_ms"][name] or 0.0 for one in reports), default=None)
+        name: max((late for one in reports if (late := one["lateness_ms"][name])), default=None)
         for name in reports[0]["lateness_ms"]
     }
     counts: dict[str, Counter[str]] = {}
