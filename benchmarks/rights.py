@@ -2,10 +2,15 @@
 
 Asked of the API server itself (SelfSubjectRulesReview), with a token of each account. What every
 account of every cluster may ask (itself, the API's own description) is left out.
+
+Then what the admission policy costs: a dry run of a fault on a node, as holdfast and as the
+administrator, whom no policy looks at; and how long after the lock changed hands the API server
+still refuses its new token, since it compares with a copy.
 """
 
 import argparse
 import os
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +22,14 @@ import requests
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import machine
+from holdfast.clock import SECOND, now_ns
 from lab import kubeconfig
 from lab.addresses import Lab
 
 ACCOUNTS = ("holdfast", "holdfast-reaper")
 NAMESPACES = ("default", "holdfast", "kube-system", "wallet")
 EVERYWHERE = "(cluster)"
-PATCH = "application/json-patch+json"
+MERGE = "application/merge-patch+json"
 _OF_EVERYBODY = ("selfsubjectreviews", "selfsubjectrulesreviews")
 _LIMIT_S = 10.0
 
@@ -110,6 +116,58 @@ def _rows(name: str, found: dict[str, set[str]]) -> Iterator[tuple[str, str, str
             yield what, ",".join(verbs), where, name
 
 
+@dataclass(frozen=True)
+class Fencing:
+    """The lock and a fault that needs it, as a dry run."""
+
+    boss: Person
+    runner: Person
+
+    def take(self, holder: str | None) -> str:
+        """Give the lock to somebody; the token that is right from now on."""
+        path = "/apis/coordination.k8s.io/v1/namespaces/holdfast/leases/holdfast"
+        _, before = self.boss.call("GET", path)
+        count = before["spec"].get("leaseTransitions", 0) + 1
+        spec = {"holderIdentity": holder, "leaseTransitions": count}
+        _, lease = self.boss.call("PATCH", path, {"spec": spec}, MERGE)
+        return f"{lease['metadata']['uid']}/{count}"
+
+    def fault(self, who: Person, token: str) -> tuple[int, float]:
+        """Its status, and the milliseconds that it took."""
+        marks = {"holdfast.io/run": "benchmark", "holdfast.io/token": token}
+        body = {"metadata": {"annotations": marks}, "spec": {"unschedulable": True}}
+        began = now_ns()
+        code, _ = who.call("PATCH", "/api/v1/nodes/node-a?dryRun=All", body, MERGE)
+        return code, (now_ns() - began) / SECOND * 1000
+
+    def lag_ms(self) -> float:
+        """From the answer to the lock's change until the new token is accepted."""
+        token, began = self.take("benchmark"), now_ns()
+        while self.fault(self.runner, token)[0] != 200:
+            if now_ns() - began > _LIMIT_S * SECOND:
+                raise SystemExit(f"the token {token} was not accepted within {_LIMIT_S:g} s")
+        return (now_ns() - began) / SECOND * 1000
+
+
+def _measured(lab: Lab, times: int) -> list[tuple[str, list[float]]]:
+    fencing = Fencing(admin(lab), account(lab, "holdfast"))
+    try:
+        lags = [fencing.lag_ms() for _ in range(times)]
+        token = fencing.take("benchmark")
+        pairs = [
+            (fencing.fault(fencing.runner, token)[1], fencing.fault(fencing.boss, token)[1])
+            for _ in range(times)
+        ]
+    finally:
+        fencing.take(None)
+    ours, theirs = map(list, zip(*pairs, strict=True))
+    return [
+        ("a fault, as holdfast (ms)", ours),
+        ("the same, as the administrator (ms)", theirs),
+        ("new token accepted after (ms), that call included", lags),
+    ]
+
+
 def main() -> None:
     """Ask and print."""
     parser = argparse.ArgumentParser(
@@ -119,9 +177,17 @@ def main() -> None:
     )
     number = int(os.environ.get("HOLDFAST_LAB", "1"))
     parser.add_argument("--lab", type=int, default=number, help="number of the running lab")
-    lab = Lab.of(parser.parse_args().lab)
+    parser.add_argument("--times", type=int, default=100, help="measurements (default: 100)")
+    arguments = parser.parse_args()
+    lab = Lab.of(arguments.lab)
     rows = [row for name in ACCOUNTS for row in _rows(name, table(lab, name))]
     print(machine.table(["resource (and name)", "verbs", "where", "service account"], rows))
+    figures = [
+        [what, *(f"{of(found):.1f}" for of in (min, statistics.median, max))]
+        for what, found in _measured(lab, arguments.times)
+    ]
+    print()
+    print(machine.table([f"{arguments.times} times each", "min", "median", "max"], figures))
     print(machine.line())
 
 

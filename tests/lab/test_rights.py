@@ -686,3 +686,84 @@ def test_holdfast_itself_breaks_and_mends_under_the_policy(
         cluster.cordon(other, marks_of_run)
     cluster.uncordon(target.name, target.uid, run.id)  # unless the reaper was faster
     assert not boss.call("GET", NODE)[1]["spec"].get("unschedulable")
+
+
+# ── whatever RBAC says ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def overgranted(boss: Person, reaper: Person, pod: str) -> Iterator[None]:
+    """Somebody gave holdfast's service accounts everything, in the whole cluster."""
+    group, name = "rbac.authorization.k8s.io", f"too-much-{token_hex(4)}"
+    subject = {"apiGroup": group, "kind": "Group", "name": "system:serviceaccounts:holdfast"}
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [subject],
+    }
+    bindings = f"/apis/{group}/v1/clusterrolebindings"
+
+    def allowed() -> bool:
+        return reaper.call("GET", "/api/v1/secrets?limit=1")[0] == 200
+
+    assert said(boss.call("POST", bindings, binding)) == "ok"
+    assert until(allowed, seconds=5, every=0.05)
+    yield
+    assert boss.call("DELETE", f"{bindings}/{name}")[0] == 200
+    assert until(lambda: not allowed(), seconds=5, every=0.05)
+
+
+def test_nothing_but_the_runner_deletes_pods(
+    reaper: Person, lock: Lock, pod: str, overgranted: None
+) -> None:
+    lock.set("run1")
+    words = "only the service account holdfast deletes pods"
+    assert refused(said(reaper.call("DELETE", f"{pod}{DRY}")), words)
+
+
+def test_pods_are_neither_made_nor_changed_nor_evicted(
+    runner: Person, lock: Lock, pod: str, overgranted: None
+) -> None:
+    """An eviction names a pod and shows no label of it."""
+    lock.set("run1")
+    words = "it does not make, change or evict them"
+    name = pod.rpartition("/")[2]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    assert refused(said(runner.call("POST", f"{pod}/eviction{DRY}", eviction)), words)
+    labels = {"metadata": {"labels": {"a": "b"}}}
+    assert refused(said(runner.call("PATCH", f"{pod}{DRY}", labels, MERGE)), words)
+    body = {"metadata": {"name": "mine"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
+    assert refused(said(runner.call("POST", f"{PODS}{DRY}", body)), words)
+
+
+def test_holdfasts_own_namespace_is_never_broken_even_if_somebody_labels_it(
+    runner: Person, lock: Lock, boss: Person, overgranted: None
+) -> None:
+    lock.set("run1")
+    space = "/api/v1/namespaces/holdfast"
+    labels = {"metadata": {"labels": {"holdfast.io/allowed": "true"}}}
+    assert boss.call("PATCH", space, labels, MERGE)[0] == 200
+    (reapers,) = boss.call("GET", f"{space}/pods?labelSelector=app.kubernetes.io/component=reaper")[
+        1
+    ]["items"]
+    path = f"{space}/pods/{reapers['metadata']['name']}"
+    unprotected = {"metadata": {"labels": {"holdfast.io/protected": None}}}
+    assert boss.call("PATCH", path, unprotected, MERGE)[0] == 200
+    words = "pods of this namespace are never broken"
+    found = until(
+        lambda: refused(said(runner.call("DELETE", f"{path}{DRY}")), words), seconds=2, every=0.05
+    )
+    labels["metadata"]["labels"] = {"holdfast.io/allowed": None}  # type: ignore[dict-item]
+    assert boss.call("PATCH", space, labels, MERGE)[0] == 200
+    assert found
+
+
+def test_nodes_are_neither_made_nor_removed(
+    runner: Person, reaper: Person, lock: Lock, overgranted: None
+) -> None:
+    lock.set("run1")
+    for who in (runner, reaper):
+        words = "neither makes nor removes nodes"
+        assert refused(said(who.call("DELETE", f"{NODE}{DRY}")), words)
+        body = {"metadata": {"name": "node-x"}}
+        assert refused(said(who.call("POST", f"/api/v1/nodes{DRY}", body)), words)
