@@ -98,13 +98,13 @@ def test_bindings_name_our_service_accounts_only() -> None:
             assert subject["name"] in accounts
 
 
-def test_the_reaper_is_bound_to_no_role_of_the_runner() -> None:
+def test_the_reaper_has_no_role_with_which_the_runner_breaks() -> None:
     roles = {
         one["roleRef"]["name"]
         for one in objects("RoleBinding", "ClusterRoleBinding")
         if one["subjects"][0]["name"] == "holdfast-reaper"
     }
-    assert roles == {"holdfast-reaper"}
+    assert roles == {"holdfast-reaper", "holdfast-events"}
 
 
 def test_every_policy_denies_and_says_why() -> None:

@@ -75,6 +75,7 @@ RIGHTS = {
             "patch nodes",
             "create selfsubjectaccessreviews.authorization.k8s.io",
         },
+        "default": {"create events"},
         "holdfast": {
             "create leases.coordination.k8s.io",
             "get leases.coordination.k8s.io holdfast",
