@@ -65,6 +65,7 @@ def seen(prometheus: FakePrometheus) -> Seen:
 # ── alerts before a start ─────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.row(29)
 def test_a_critical_alert_that_fires_forbids_a_start(prometheus: FakePrometheus) -> None:
     client, there = Prometheus(prometheus.url), environment("laboratory")
     assert guard.check_alerts(there, client).startswith("none of critical, page is firing")
@@ -149,6 +150,7 @@ def test_too_little_error_budget(
     assert f"{left} of it is left, 25% is needed" in words
 
 
+@pytest.mark.row(27)
 @pytest.mark.parametrize(("failed", "covered"), [(0.0, 0.89), (nan, 1.0), (None, 1.0), (0.0, None)])
 def test_an_error_budget_that_nobody_knows(
     prometheus: FakePrometheus, seen: Seen, failed: float | None, covered: float | None
@@ -206,6 +208,7 @@ def test_all_is_well(prometheus: FakePrometheus, seen: Seen) -> None:
         assert [watching.look() for _ in range(3)] == ["", "", ""]
 
 
+@pytest.mark.row(29)
 def test_an_alert_that_is_not_expected_aborts(prometheus: FakePrometheus, seen: Seen) -> None:
     prometheus.fire("WalletSlow")
     prometheus.fire("DiskFull", "warning")
@@ -214,6 +217,7 @@ def test_an_alert_that_is_not_expected_aborts(prometheus: FakePrometheus, seen: 
     assert words == "alert WalletSlow fires, and the experiment does not expect it"
 
 
+@pytest.mark.row(27)
 @pytest.mark.parametrize(
     ("age", "words"),
     [
@@ -264,6 +268,7 @@ def test_a_window_counts_only_when_data_covers_it(prometheus: FakePrometheus, se
     assert "14.4 is the limit" in sampler(at(prometheus.url, "staging", budget=BUDGET)).look()
 
 
+@pytest.mark.row(27)
 @pytest.mark.parametrize("failed", [nan, None])
 def test_a_window_without_a_request(
     prometheus: FakePrometheus, seen: Seen, failed: float | None
@@ -337,6 +342,7 @@ def test_a_guard_that_fails_itself_aborts(prometheus: FakePrometheus, seen: Seen
 # ── a Prometheus that does not answer well ────────────────────────────────────────────────────────
 
 
+@pytest.mark.row(25)
 def test_a_prometheus_that_is_down_aborts_at_the_second_look() -> None:
     """Looks come every 5 s, so within 15 s; one call that is lost is no breach."""
     watching = sampler(at(absent(HOST)))
@@ -344,6 +350,7 @@ def test_a_prometheus_that_is_down_aborts_at_the_second_look() -> None:
     assert "could not be reached" in watching.look()
 
 
+@pytest.mark.row(26)
 def test_a_prometheus_that_is_slow_aborts_at_the_second_look() -> None:
     with Broken("silent", HOST) as server:
         watching = sampler(at(server.url))
@@ -378,16 +385,19 @@ def test_nonsense_aborts(kind: str) -> None:
         assert watching.look() or watching.look()
 
 
+@pytest.mark.row(27)
 def test_warnings_abort_at_once(prometheus: FakePrometheus, seen: Seen) -> None:
     prometheus.warnings = ["a store did not answer"]
     assert "it warns" in sampler(at(prometheus.url)).look()
 
 
+@pytest.mark.row(27)
 def test_a_query_error_aborts_at_once(prometheus: FakePrometheus) -> None:
     prometheus.failure = 422, {"status": "error", "errorType": "execution", "error": "too many"}
     assert "too many" in sampler(at(prometheus.url)).look()
 
 
+@pytest.mark.row(27)
 def test_another_kind_of_answer_aborts_at_once(prometheus: FakePrometheus) -> None:
     """A matrix where one number was asked for."""
     assert "it does not answer with numbers" in sampler(at(prometheus.url)).look()

@@ -58,6 +58,17 @@ def test_none_came_back() -> None:
     assert found.why == "predicted: none; seen: none"
 
 
+def test_one_that_came_back_and_was_not_ready_at_the_last_look_still_came_back() -> None:
+    """Whether it stayed ready is what `restart` judges."""
+    record = predicted(told(DROPPED), workload({"d": 1}))
+    pods = tuple(_unready(one) if one["looked_ns"] > ns(60) else one for one in record.pods)
+    assert came_back(replace(record, pods=pods)).value == 1
+
+
+def _unready(look: Json) -> Json:
+    return {**look, "pods": [{**pod, "ready": False} for pod in look["pods"]]}
+
+
 def test_pods_that_nobody_saw_during_the_fault() -> None:
     record = told(DROPPED)
     early = tuple(one for one in record.pods if one["looked_ns"] < ns(0))

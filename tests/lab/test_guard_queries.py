@@ -144,6 +144,7 @@ def test_where_no_series_tells_its_code_nothing_is_known(client: Prometheus) -> 
     assert client.shares(failed_shares(renamed, [W])) == {}
 
 
+@pytest.mark.row(28)
 def test_a_pod_that_is_replaced_leaves_no_gap_and_no_negative_share(
     client: Prometheus, entrance: tuple[Entrance, ThreadingHTTPServer]
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_pod_that_is_replaced_leaves_no_gap_and_no_negative_share(
     assert failed(client) == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.row(28)
 def test_counters_that_restart_under_the_same_name(
     client: Prometheus, entrance: tuple[Entrance, ThreadingHTTPServer]
 ) -> None:
@@ -163,6 +165,7 @@ def test_counters_that_restart_under_the_same_name(
         assert 0.0 <= failed(client) <= 1.0
 
 
+@pytest.mark.row(27)
 def test_an_entrance_that_vanished_has_no_age_and_its_window_empties(
     client: Prometheus, entrance: tuple[Entrance, ThreadingHTTPServer]
 ) -> None:
@@ -173,6 +176,7 @@ def test_an_entrance_that_vanished_has_no_age_and_its_window_empties(
     assert until(lambda: covered(client) < 0.9, seconds=15, every=0.5)
 
 
+@pytest.mark.row(27)
 def test_a_quiet_entrance_is_no_number(
     client: Prometheus, entrance: tuple[Entrance, ThreadingHTTPServer]
 ) -> None:

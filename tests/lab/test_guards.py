@@ -97,6 +97,7 @@ def environment(document: dict[str, Any]) -> Environment:
     return checked(Environment, document, "environment.yaml")
 
 
+@pytest.mark.row(29)
 def test_an_alert_that_really_fires_forbids_a_start_and_ends_a_run(
     lab: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -34,7 +34,7 @@ def observe(ground: Ground) -> Iterator[Observation]:
         why = "the pods were not seen before and after the fault"
         yield Observation("replicas-came-back", None, "replicas", _SOURCE, why=why, detail=detail)
         return
-    seen = _new(before[-1], during[-1])
+    seen = _came(before[-1], during)
     as_many = seen.total() == foretold.total()
     detail |= {"seen": dict(seen), "as_many": as_many, "same_places": seen == foretold}
     yield Observation(
@@ -53,7 +53,13 @@ def _words(zones: Counter[str]) -> str:
     return ", ".join(f"{many} in {zone}" for zone, many in sorted(zones.items())) or "none"
 
 
-def _new(before: Json, last: Json) -> Counter[str]:
-    """The ready pods of the last look that were not there before, by zone."""
+def _came(before: Json, during: list[Json]) -> Counter[str]:
+    """The pods that were not there before and were ready at one look or more, by zone."""
     known = {pod["uid"] for pod in before["pods"]}
-    return Counter(pod["zone"] for pod in last["pods"] if pod["ready"] and pod["uid"] not in known)
+    zones = {
+        pod["uid"]: pod["zone"]
+        for look in during
+        for pod in look["pods"]
+        if pod["ready"] and pod["uid"] not in known
+    }
+    return Counter(zones.values())
