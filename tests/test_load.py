@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast.clock import SECOND, now_ns, until
+from holdfast.load.schedule import schedule
 from holdfast.model import Sample, Window
 from holdfast.store import SAMPLES
 from tests.load_case import WAIT_S, Case, journey, start, transfer
@@ -90,6 +92,26 @@ def test_each_journey_keeps_its_rate_while_the_server_is_slow(
         steps = {later - earlier for earlier, later in pairwise(due)}
         assert max(steps) - min(steps) <= 1  # nanosecond, from rounding
         assert abs(min(steps) - SECOND / rate) <= 1
+
+
+def test_a_load_is_sent_as_its_shape_says(server: SlowServer, tmp_path: Path) -> None:
+    """Every request at its instant, and no other: what was planned is what is recorded."""
+    loads: dict[str, Any] = {
+        "recorded": {"shape": "recorded", "instants": [0.0, 0.1, 0.1, 0.35], "over": 0.4},
+        "ramp": {"shape": "ramp", "from": 20.0, "to": 200.0, "over": 1.0},
+        "poisson": {"shape": "poisson", "rate": 100.0, "seed": 3},
+        "steps": {"shape": "steps", "rates": [50.0, 150.0], "each": 0.5},
+    }
+    journeys = dict.fromkeys(loads, journey())
+    with ended(start(tmp_path, server.url, journeys, loads, 1.5)) as case:
+        assert case.customers.process.wait(WAIT_S) == 0
+        samples, begin = list(case.run.samples()), case.report()["start_ns"]
+    found = Counter((one.scheduled_ns - begin, one.journey) for one in samples)
+    due = takewhile(lambda one: one[0] < 1.5 * SECOND, schedule(loads, 0))
+    assert found == Counter(due)
+    at = sorted(ns / SECOND for ns, name in found.elements() if name == "recorded")
+    assert at == [0, 0.1, 0.1, 0.35, 0.4, 0.5, 0.5, 0.75, 0.8, 0.9, 0.9, 1.15, 1.2, 1.3, 1.3]
+    assert sum(name == "ramp" for _, name in found.elements()) in (209, 210)
 
 
 def test_what_a_journey_with_money_records(server: SlowServer, tmp_path: Path) -> None:
