@@ -28,6 +28,7 @@ SERIES = {
     "gateway_calls_sum",
     "gateway_calls_bucket",
 }
+BOTH_SIDES = {"transfers.jsonl", "settlements.jsonl", "settlements_before.jsonl"}
 
 
 class Records(Broken):
@@ -89,7 +90,7 @@ def test_raw_answers_are_kept_as_they_came(
     prometheus.warnings = ["only half of it"]
     here = finished(tmp_path, prometheus.url, records("well").url)
     collect(here)
-    names = {f"{one}.json" for one in SERIES} | {"transfers.jsonl", "settlements.jsonl"}
+    names = {f"{one}.json" for one in SERIES} | BOTH_SIDES
     assert kept(here) == names
     assert not_collected(here) == []
     answer = json.loads(here.run.path("series/up.json").read_text())
@@ -110,7 +111,7 @@ def test_the_whole_run_is_asked_for_and_a_little_more(
     assert all(one["query"].endswith("{}[10s]") for one in queries)
     assert {one["time"] for one in queries} == {f"{end.wall_ns / SECOND + 5:.3f}"}
     since = f"since={start.wall_ns / SECOND - 60:.6f}"
-    assert ledger.seen == [f"GET /{one}?{since} HTTP/1.1" for one in "ts"]
+    assert ledger.seen == [f"GET /{one}?{since} HTTP/1.1" for one in "sts"]
 
 
 def test_no_rate_is_ever_asked_for(tmp_path: Path, prometheus: FakePrometheus) -> None:
@@ -134,7 +135,7 @@ def test_a_prometheus_that_is_gone_leaves_its_reason(
     url = absent(HOST)
     here = finished(tmp_path, url, records("none").url)
     collect(here)
-    assert kept(here) == {"transfers.jsonl", "settlements.jsonl"}
+    assert kept(here) == BOTH_SIDES
     assert len(not_collected(here)) == 3
     assert all(url in one for one in not_collected(here))
     record = here.run.record()
@@ -160,7 +161,7 @@ def test_a_ledger_that_does_not_answer_well(
     collect(here)
     record = here.run.record()
     assert (record.transfers, record.settlements) == (None, None)
-    assert [ledger.url in one for one in not_collected(here)] == [True, True]
+    assert [ledger.url in one for one in not_collected(here)] == [True] * 3
 
 
 def test_collecting_again_mends_what_was_missing(

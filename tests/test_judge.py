@@ -672,6 +672,15 @@ def test_money_that_does_not_add_up(record: Record, kind: str) -> None:
     assert judgement.exit_code == 1
 
 
+def test_what_others_settled_after_the_ledger_was_read_is_no_difference() -> None:
+    """The bank side was read before the ledger, too: what it did not hold then accuses nobody."""
+    known = tuple(told(PAID).settlements or ())
+    busy = replace(told(PAID), settlements=(*known, settlement(99_999)))
+    assert found(replace(busy, settlements_before=known))["money"] == HELD
+    assert found(replace(busy, settlements_before=busy.settlements))["money"] == BROKEN
+    assert found(busy)["money"] == BROKEN
+
+
 def test_settlements_of_transfers_made_before_the_run_are_not_ours() -> None:
     """The bank side answers with more than was asked for; the ledger began later."""
     old = {**settlement(99_999), "settled_at": WALL - 40}

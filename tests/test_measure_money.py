@@ -282,6 +282,29 @@ def test_a_bank_record_that_cannot_be_read_is_refused() -> None:
         check([told(1)], [transfer(1)], [{"end_to_end_id": "E1"}])
 
 
+# ── others, who go on paying ──────────────────────────────────────────────────────────────────────
+
+
+def test_what_others_settled_while_the_ledger_was_read_is_no_difference() -> None:
+    """The bank side is read before the ledger and after it: only the first reading accuses."""
+    bank = [settlement(1), settlement(2)]
+    money = reconcile([told(1)], [transfer(1)], bank, [settlement(1)["end_to_end_id"]])
+    assert (money.verdict, money.meanwhile) == (Verdict.HELD, 1)
+
+
+def test_a_settlement_that_was_there_before_the_ledger_was_read_needs_a_transfer() -> None:
+    bank = [settlement(1), settlement(2)]
+    before = [one["end_to_end_id"] for one in bank]
+    money = reconcile([told(1)], [transfer(1)], bank, before)
+    assert kinds(money) == ["settlement without settled transfer"]
+
+
+def test_a_transfer_that_others_settle_while_the_ledger_is_read_is_looked_up_afterwards() -> None:
+    """It is settled in the ledger, and the first reading of the bank side does not have it."""
+    money = reconcile([told(1)], [transfer(1), transfer(2)], [settlement(1), settlement(2)], ["E1"])
+    assert money.verdict is Verdict.HELD
+
+
 # ── random histories ──────────────────────────────────────────────────────────────────────────────
 
 CLEAN: list[tuple[str, int, str, bool]] = [  # outcome, code, state in the ledger, settled by a bank

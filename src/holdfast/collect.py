@@ -31,6 +31,8 @@ def collect(here: Context) -> None:
             here.run.write_answer(f"series/{name}.json", answer)
     if here.environment.ledger:
         since = start.wall_ns / SECOND - _LEDGER_BEFORE_S
+        # before the ledger, too: what others settle while it is read is no difference
+        _rows(here, "settlements_before", lambda: ledger.settlements(here, since))
         _rows(here, "transfers", lambda: ledger.transfers(here, since))
         _rows(here, "settlements", lambda: ledger.settlements(here, since))
 

@@ -130,7 +130,8 @@ class Finding:
 class Record:
     """A finished run as its folder holds it: all that judging may look at.
 
-    `transfers` and `settlements` are None where they could not be read: no data is not zero.
+    `transfers` and `settlements` are None where they could not be read: no data is not zero. The
+    bank side is read twice, before the ledger and after it.
     """
 
     plan: Json
@@ -142,6 +143,7 @@ class Record:
     readbacks: tuple[Json, ...]
     transfers: Collection[Json] | None = None
     settlements: Collection[Json] | None = None
+    settlements_before: Collection[Json] | None = None
 
 
 def plain(value: Any) -> Any:

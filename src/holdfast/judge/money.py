@@ -19,7 +19,7 @@ def money(name: str, ground: Ground) -> Judged:
     paying = [one.name for one in ground.journeys.values() if one.money]
     ours = [one for name in paying for one in ground.samples.of_journey(name)]
     try:
-        found = reconcile(ours, record.transfers, _since_start(ground))
+        found = reconcile(ours, record.transfers, record.settlements, _accountable(ground))
     except ValueError as error:
         return finding(name, ground, Verdict.UNKNOWN, f"a record is malformed: {error}")
     observed = Observation(
@@ -32,6 +32,7 @@ def money(name: str, ground: Ground) -> Judged:
             "differences": found.differences[:_SHOWN],
             "unresolved": found.unresolved[:_SHOWN],
             "of_others": found.foreign,
+            "settled_while_reading": found.meanwhile,
         },
     )
     kinds = sorted({one.kind for one in found.differences})
@@ -44,15 +45,16 @@ def money(name: str, ground: Ground) -> Judged:
     return judged
 
 
-def _since_start(ground: Ground) -> list[Json]:
-    """The settlements, without those of transfers that others made before this run began."""
-    start_s = ground.timeline.wall_s(ground.timeline.start.mono_ns)
-    known = {row.get("end_to_end_id") for row in ground.record.transfers or ()}
-    return [
-        one
-        for one in ground.record.settlements or ()
-        if one.get("end_to_end_id") in known or _settled_s(one) >= start_s
-    ]
+def _accountable(ground: Ground) -> set[str]:
+    """The settlements of this run that the ledger has to know of, by number.
+
+    Those that the bank side had before the ledger was read: others go on paying meanwhile. And not
+    those of transfers that others made before this run began, which the ledger was not asked for.
+    """
+    record, when = ground.record, ground.timeline
+    start_s = when.wall_s(when.start.mono_ns)
+    before = record.settlements if record.settlements_before is None else record.settlements_before
+    return {str(one.get("end_to_end_id")) for one in before or () if _settled_s(one) >= start_s}
 
 
 def _settled_s(settlement: Json) -> float:

@@ -162,6 +162,7 @@ class Run:
             readbacks=tuple(self.records("samples/readbacks.jsonl")),
             transfers=rows.get("transfers"),
             settlements=rows.get("settlements"),
+            settlements_before=rows.get("settlements_before"),
         )
 
     def write_manifest(self) -> None:
