@@ -132,10 +132,15 @@ class Bench:
         """
         last = 0
         while (now_ns() - since_ns) / SECOND < limit_s:
-            looked = now_ns()
-            if self.world.faults():
+            looked, there = now_ns(), self.world.faults()
+            if self.world.harm(there):
                 last = now_ns()
-            elif not pending() and looked - last > _QUIET_NS and watchdog_of(run) is None:
+            elif (
+                not pending()
+                and not there
+                and looked - last > _QUIET_NS
+                and watchdog_of(run) is None
+            ):
                 return Gone(last, [])
             sleep(_LOOK_S)
         return Gone(last, sorted(self.world.faults()))

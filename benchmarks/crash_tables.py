@@ -60,8 +60,8 @@ def end_tables(found: Found) -> list[Table]:
             " of the run had ended"
         ),
         (
-            f"where two signals come, a rollback of {crash_ends.STEP_S:.0f} s stands before the undo"
-            " in the columns of `chaos run`"
+            f"where two signals come, a rollback of {crash_ends.STEP_S:.0f} s stands before the"
+            " undo in the columns of `chaos run`"
         ),
     ]
     return [Table("The same ends with Chaos Toolkit alone", ["end", *ways], rows, notes)]
@@ -88,8 +88,8 @@ def latency_tables(found: Found) -> list[Table]:
     head = ["end of the run", "trials", "fault left", "p50", "p99", "max", goal]
     notes = [
         (
-            "seconds from the first signal, or from the stop on the lock, until the fault was gone and"
-            " the run had read that back"
+            "seconds from the first signal, or from the stop on the lock, until the fault was gone"
+            " and the run had read that back"
         )
     ]
     return [Table("First signal, or stop, to verified gone", head, rows, notes)]

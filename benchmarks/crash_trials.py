@@ -19,6 +19,7 @@ POINTS = {
     "K8": "undo verified, before its record",
     "K9": "during the report",
 }
+_UNDER_WAY = ("K2", "K3", "K4")
 ACTIONS = ("slow", "cut", "drop")
 _SELF = {"K0": "begun", "K2": "intended", "K5": "active", "K8": "verified", "K9": "reporting"}
 _NO_WATCHDOG_YET = 0.1  # share of K1 before there is a watchdog: the lock then has to expire
@@ -77,13 +78,16 @@ class _Kill:
 
 
 def schedule(trials: int, seed: int) -> list[tuple[str, str]]:
-    """Point and action of each trial: every pair as often, in an order that the seed decides."""
-    points, actions = [*POINTS], len(ACTIONS)
-    pairs = [
-        (points[number % len(points)], ACTIONS[(number + number // len(points)) % actions])
-        for number in range(len(points) * actions)
+    """Point and action of each trial, in an order that the seed decides.
+
+    Every point as often, but for those where a request may be under way: the lock is kept for five
+    seconds there, until none can arrive any more, so they come half as often.
+    """
+    points = [*POINTS, *(one for one in POINTS if one not in _UNDER_WAY)]
+    every = [
+        (points[number % len(points)], ACTIONS[number // len(points) % len(ACTIONS)])
+        for number in range(trials)
     ]
-    every = [pairs[number % len(pairs)] for number in range(trials)]
     random.Random(seed).shuffle(every)
     return every
 

@@ -15,6 +15,7 @@ import requests
 import yaml
 
 _CALL_S = 5.0
+_MARK = "mark"
 _READY = {"type": "Ready", "status": "True"}
 _PATCH = {"Content-Type": "application/json-patch+json"}
 
@@ -36,8 +37,13 @@ class World:
         self._api = _api(yaml.safe_load(path.read_text()), path.parent, self._kube)
 
     def faults(self) -> set[str]:
-        """Every fault there is, in words."""
+        """Every fault and every mark of one, in words."""
         return {*self._of_proxies(), *self._of_nodes()}
+
+    @staticmethod
+    def harm(faults: set[str]) -> set[str]:
+        """Those that do anything: a mark, and a toxic that hits no connection, do not."""
+        return {one for one in faults if f": {_MARK} " not in one}
 
     def lease(self, name: str = "holdfast") -> dict[str, Any]:
         """The spec of a lease of holdfast's; empty when there is none."""
@@ -91,7 +97,8 @@ class World:
     def _of_proxies(self) -> Iterator[str]:
         for url in self.toxiproxies:
             for name, proxy in self._proxies(url).items():
-                yield from (f"{name}: toxic {toxic['name']}" for toxic in proxy["toxics"])
+                for toxic in proxy["toxics"]:
+                    yield f"{name}: {'toxic' if toxic['toxicity'] else _MARK} {toxic['name']}"
                 if not proxy["enabled"]:
                     yield f"{name}: disabled"
 
@@ -105,7 +112,7 @@ class World:
                     yield f"{name}: tainted"
             for mark in node["metadata"].get("annotations") or {}:
                 if mark.startswith("holdfast.io/"):
-                    yield f"{name}: marked {mark}"
+                    yield f"{name}: {_MARK} {mark}"
 
     def _proxies(self, url: str) -> dict[str, Any]:
         return _good(self._http.get(f"{url}/proxies", timeout=_CALL_S))
