@@ -45,6 +45,8 @@ WORDS: Final = {
     # a control run
     "control.title": "[{control}] {title}",
     "control.note": "A control run is no pass: it is not booked, not compared and not to be filed.",
+    "observe.note": "The fault was not made by holdfast. Where no named probe saw it, times count "
+    "from a mark or from the start, and findings are unknown.",
     # quantities
     "quantity.interval": "{low}–{high}",
     "quantity.above": "> {low}",

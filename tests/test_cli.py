@@ -35,6 +35,8 @@ COMMANDS = [
     "controls",
     "doctor",
     "judge",
+    "mark",
+    "observe",
     "plan",
     "report",
     "run",

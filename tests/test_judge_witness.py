@@ -9,7 +9,8 @@ import pytest
 from holdfast.clock import SECOND
 from holdfast.judge import judge, timeline
 from holdfast.judge.counts import Counts
-from holdfast.judge.witness import Proof, witness
+from holdfast.judge.proof import Proof
+from holdfast.judge.witness import witness
 from holdfast.model import Record
 from tests import judge_stories as they
 from tests.judge_stories import BACKUP, PODS, PRIMARY, Story, also, event, looked, told

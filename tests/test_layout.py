@@ -42,7 +42,7 @@ ROWS = {
     },
     3: {"actions", "probes", "load", "calibration"},
     4: {"plan", "run", "watchdog", "reaper", "budget", "collect", "judge", "reports"},
-    5: {"pipeline", "suite", "compare"},
+    5: {"pipeline", "suite", "compare", "observe"},
     6: {"cli"},
 }
 ROW_OF = {name: row for row, names in ROWS.items() for name in names}
@@ -55,6 +55,7 @@ MAY_USE_NEIGHBOUR = {
     ("run", "plan"),
     ("supervision", "lock"),
     ("suite", "pipeline"),
+    ("observe", "pipeline"),
 }
 BUILT_OF_ROW_1 = {
     ("cluster", "store"),

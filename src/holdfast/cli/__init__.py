@@ -22,6 +22,8 @@ _COMMANDS = {
     "calibrate": "How well can this machine measure: lateness, timer, overhead, clocks.",
     "collect": "Ask every system again for its records of a run.",
     "judge": "Judge a run again from its folder, offline.",
+    "observe": "Measure while somebody else breaks things. Injects nothing.",
+    "mark": "Write down in a run that is under way that something happens now.",
     "report": "Render a run's report again, offline.",
     "budget": "What runs have cost of the yearly error budget, and what a year may bring.",
     "residue": "List what any run or tool left behind. Touches nothing.",

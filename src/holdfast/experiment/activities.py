@@ -27,6 +27,7 @@ OURS = {
         "holdfast.probes.ledger",
         "holdfast.probes.recovery",
         "holdfast.probes.restart",
+        "holdfast.probes.seen",
         "holdfast.probes.sla",
     ),
 }

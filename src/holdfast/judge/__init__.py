@@ -18,8 +18,9 @@ from holdfast.judge import (
 )
 from holdfast.judge.counts import Counts
 from holdfast.judge.finding import Ground, Judged
+from holdfast.judge.observed import OBSERVE
+from holdfast.judge.proof import Proof
 from holdfast.judge.timeline import Timeline
-from holdfast.judge.witness import Proof
 from holdfast.model import Finding, Observation, Record
 from holdfast.verdict import Verdict, worst
 
@@ -103,5 +104,6 @@ def _exit_code(record: Record, when: Timeline, verdict: Verdict) -> int:
         return 5
     if when.aborted:
         return 4
-    control = record.plan.get("control") or when.without_fault
+    observed = record.plan.get("control") == OBSERVE  # a pass only when a probe was its witness
+    control = (record.plan.get("control") and not observed) or when.without_fault
     return _NO_PASS if control and verdict is Verdict.HELD else _EXIT[verdict]

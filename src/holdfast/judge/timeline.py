@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from holdfast.clock import SECOND, Anchor
 from holdfast.errors import InvalidInput
+from holdfast.judge import observed
 from holdfast.model import Json, Record, Window
 
 _DRIFT_MAX_S = 0.25  # beyond it the second source cannot be aligned (DESIGN section 4, Clock)
@@ -75,13 +76,17 @@ def read(record: Record) -> Timeline:
     faults = _named(events, "fault")
     stop_ns = _phase(events, "drain", int(events[-1]["mono_ns"]))
     undo_ns = _first_ns(events, "undo_began", _phase(events, "after", stop_ns))
+    undone_ns = _first_ns(events, "undo_verified", undo_ns)
+    if observed.is_observed(record):
+        faults = [observed.fault(record, anchors[0].mono_ns)]
+        undo_ns, undone_ns = observed.ended(record, stop_ns)
     broke_off = "" if _phases(events, "end") else "the record breaks off before the run's end"
     return Timeline(
         start=anchors[0],
         end=anchors[-1],
         fault=faults[0] if faults else None,
         undo_ns=min(undo_ns, stop_ns),
-        undone_ns=min(_first_ns(events, "undo_verified", undo_ns), stop_ns),
+        undone_ns=min(undone_ns, stop_ns),
         stop_ns=stop_ns,
         aborted=_why(events, "abort") or broke_off,
         remains=_remains(events, faults, broke_off),

@@ -5,11 +5,12 @@ traffic shows the fault. *Lasting*: it was read back all along, and as the last 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 
 from holdfast.clock import SECOND
+from holdfast.judge import observed
 from holdfast.judge.counts import Counts
+from holdfast.judge.proof import Proof
 from holdfast.judge.timeline import Timeline
 from holdfast.model import Json, Record, Window
 
@@ -23,20 +24,13 @@ _SHOWN = 0.8  # of the delay that was asked for (DESIGN rule 6)
 _THROTTLE_SLACK = 1.25  # bytes buffered on the way are counted in the second after
 
 
-@dataclass(frozen=True)
-class Proof:
-    """One proof: shown, not shown, or (None) not to be told; and one sentence of why."""
-
-    name: str
-    shown: bool | None
-    why: str
-
-
 def witness(record: Record, timeline: Timeline, counts: Counts) -> tuple[Proof, ...]:
     """The three proofs for the run's fault; none for a run that was to have no fault."""
     fault = timeline.fault
     if timeline.without_fault:
         return ()
+    if observed.is_observed(record):
+        return observed.proofs(record)
     if fault is None:
         return tuple(
             Proof(name, False, "no fault took effect") for name in ("exposed", "struck", "lasting")

@@ -30,7 +30,7 @@ _ANNOUNCED = (
     " was not tested"
 )
 _TOLD = {"phase", "fault", "undo_began", "undo_verified", "undo_failed", "abort", "ended_early"}
-_TOLD |= {"not_collected"}
+_TOLD |= {"not_collected", "mark", "ended"}
 
 
 def tell(record: Record, judgement: Judgement, folder: Path) -> Report:
@@ -113,7 +113,7 @@ def _timeline(record: Record, when: Timeline) -> Iterator[Event]:
         if one["event"] not in _TOLD:
             continue
         words = [str(one["event"]).replace("_", " ")]
-        words += [str(one[key]) for key in ("name", "kind", "why") if key in one]
+        words += [str(one[key]) for key in ("name", "kind", "why", "text") if key in one]
         instant = one["began_ns"] if one["event"] == "fault" else one["mono_ns"]
         yield Event(when.start.utc(int(instant)), ": ".join(words))
 
@@ -184,6 +184,6 @@ def _shares(counters: Iterable[Series], label: str, when: Timeline) -> Iterator[
 
 def _notes(when: Timeline, control: str) -> Iterator[str]:
     if control:
-        yield words.say("control.note")
+        yield words.say("observe.note" if control == "observe" else "control.note")
     if when.fault and when.fault["kind"] == "zones.drop":
         yield _ANNOUNCED

@@ -56,7 +56,7 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
             signals.hold_off()
             _heal(here)
             watch.stop()
-            _finish(here, load, aborted, tell)
+            finish(here, load, aborted, tell)
     return here
 
 
@@ -203,7 +203,7 @@ def _heal(here: Context) -> list[str]:
     return [str(one) for one in heal.undo_all(here.run, here.environment)]
 
 
-def _finish(here: Context, load: customers.Customers, aborted: str, tell: Tell) -> None:
+def finish(here: Context, load: customers.Customers, aborted: str, tell: Tell) -> None:
     """Stop sending, drain, and wait until no transfer is unknown and the last scrape was made."""
     if aborted:
         here.run.append("events.jsonl", {"event": "abort", "why": aborted})
