@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import machine
 from benchmarks.load_others import Reported, Tool, vegeta, wrk
-from benchmarks.load_server import URL, serving
+from benchmarks.load_server import serving
 from holdfast import customers
 from holdfast.clock import SECOND, now_ns, sleep, until
 from holdfast.documents import Environment, JourneyFile, checked
@@ -39,14 +40,14 @@ LATE_GOALS = {"p99": 1.0, "p99_9": 5.0}  # ms
 STALL_GOAL = 0.01  # of the truth
 
 
-def environment() -> Environment:
+def environment(url: str) -> Environment:
     """Where the server is."""
     data = {
         "name": "benchmark",
         "kubernetes": {"kubeconfig": "none", "cluster_uid": "none"},
-        "prometheus": {"url": URL},
+        "prometheus": {"url": url},
         "toxiproxy": [],
-        "customers": {"url": URL, "values": {"accounts": [f"acc-{n:04}" for n in range(1000)]}},
+        "customers": {"url": url, "values": {"accounts": [f"acc-{n:04}" for n in range(1000)]}},
         "workload": {"namespace": "none", "selector": "none=none"},
         "policy": {"namespaces": []},
     }
@@ -85,12 +86,12 @@ class Load:
     customers: customers.Customers
 
     @classmethod
-    def start(cls, root: Path, rate: int) -> "Load":
+    def start(cls, root: Path, url: str, rate: int) -> "Load":
         """Start them on the first core."""
         run = Run.create(root, f"load-{rate}")
         rates = {"balance": float(rate)}
         one = customers.start(
-            run, environment(), {"balance": journey()}, rates, seed=1, max_seconds=120
+            run, environment(url), {"balance": journey()}, rates, seed=1, max_seconds=120
         )
         os.sched_setaffinity(one.process.pid, {min(os.sched_getaffinity(0))})
         return cls(run, one)
@@ -105,17 +106,18 @@ class Load:
 class Holdfast:
     """The customers, as one tool among the others."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, url: str) -> None:
+        self._root, self._url = root, url
         self.account: dict[str, Any] = {}
 
     def __call__(self, rate: int, seconds: float) -> Reported:
         """Send for so long."""
-        load = Load.start(self._root, rate)
+        load = Load.start(self._root, self._url, rate)
         ends = load.run.read_json(LOAD_REPORT)["start_ns"] + round(seconds * SECOND)
         until(lambda: now_ns() >= ends, seconds=seconds + 1, every=0.01)
         samples, self.account = load.stop()
-        assert all(one.outcome == "ok" for one in samples), "not every answer was good"
+        outcomes = Counter(one.outcome for one in samples)
+        assert outcomes.keys() == {"ok"}, f"not every answer was good: {dict(outcomes)}"
         took = [one.latency for one in samples]
         p95, p99 = quantile(took, 0.95), quantile(took, 0.99)
         return Reported(len(samples), self.account["cpu_seconds"], p95, p99, max(took))
@@ -141,7 +143,7 @@ def costs(tools: dict[str, Tool | None], seconds: float) -> None:
     print(f"\n{seconds:g} s at each rate; CPU of the whole process, its start included")
     rows = []
     for rate in RATES:
-        found = {name: tool(rate, seconds) if tool else None for name, tool in tools.items()}
+        found = {name: tried(tool, rate, seconds) for name, tool in tools.items()}
         closed = found["wrk (closed)"]
         for name, one in found.items():
             rows.append(_cost([name, str(rate)], tools[name], one, closed))
@@ -150,13 +152,24 @@ def costs(tools: dict[str, Tool | None], seconds: float) -> None:
     print(machine.table((*head, *late), rows))
 
 
+def tried(tool: Tool | None, rate: int, seconds: float) -> Reported | str:
+    """What a tool reported, or why there is nothing."""
+    if tool is None:
+        return "not installed"
+    try:
+        return tool(rate, seconds)
+    except AssertionError as error:
+        print(f"{rate}/s: {error}", file=sys.stderr)
+        return "failed"
+
+
 def _cost(
-    row: list[str], tool: Tool | None, one: Reported | None, wrk_too: Reported | None
+    row: list[str], tool: Tool | None, one: Reported | str, wrk_too: Reported | str
 ) -> list[str]:
-    if one is None:
-        return [*row, "not installed", *["-"] * 10]
+    if isinstance(one, str):
+        return [*row, one, *["-"] * 10]
     each = one.cpu / one.requests
-    times = each / (wrk_too.cpu / wrk_too.requests) if wrk_too else None
+    times = None if isinstance(wrk_too, str) else each / (wrk_too.cpu / wrk_too.requests)
     told = "-" if times is None else f"{times:.1f}"
     row = [*row, str(one.requests), f"{each * 1000:.3f}"]
     if not isinstance(tool, Holdfast):
@@ -175,12 +188,12 @@ def stall(tools: dict[str, Tool | None], server: int, seconds: float) -> None:
     print(f"\n{STALL_RATE}/s for {seconds:g} s, server frozen for a tenth of it (seconds)")
     rows = []
     for name, tool in tools.items():
-        if tool is None:
-            rows.append([name, "not installed", *["-"] * 7])
-            continue
-        freezer = Freezer(server, seconds)
-        found = tool(STALL_RATE, seconds)
+        freezer = Freezer(server, seconds if tool else 0.0)
+        found = tried(tool, STALL_RATE, seconds)
         froze = freezer.seconds()
+        if isinstance(found, str):
+            rows.append([name, found, *["-"] * 7])
+            continue
         # as many wait as were scheduled in the freeze, evenly between nothing and all of it
         p95, p99 = (froze - share * seconds for share in (0.05, 0.01))
         off = found.p99 / p99 - 1
@@ -220,11 +233,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="3 s a rate and a stall of 1 s")
     options = parser.parse_args()
-    others = {"vegeta (open)": vegeta(), "wrk (closed)": wrk()}
     print(machine.line())
-    with tempfile.TemporaryDirectory() as folder, serving() as server:
-        ours = {"holdfast": Plain(Path(folder)), "holdfast, uvloop": Holdfast(Path(folder))}
-        tools: dict[str, Tool | None] = {**ours, **others}
+    with tempfile.TemporaryDirectory() as folder, serving() as (server, url):
+        tools: dict[str, Tool | None] = {
+            "holdfast": Plain(Path(folder), url),
+            "holdfast, uvloop": Holdfast(Path(folder), url),
+            "vegeta (open)": vegeta(url),
+            "wrk (closed)": wrk(url),
+        }
         stall(tools, server, 10 if options.quick else 20)
         costs(tools, 3 if options.quick else 20)
 

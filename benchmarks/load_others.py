@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load_server import URL
 from lab import golang
 from lab.cache import Cache
 from lab.errors import LabError
@@ -18,9 +17,8 @@ from lab.programs import Sources, Wanted, wanted_go
 from lab.progress import Progress
 from lab.versions import Executable
 
-TARGET = f"{URL}/accounts/acc-0001/balance"
+PATH = "/accounts/acc-0001/balance"
 CONNECTIONS = 50
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Reported:
 type Tool = Callable[[int, float], Reported]
 
 
-def wrk() -> Tool | None:
+def wrk(url: str) -> Tool | None:
     """Closed: each of 50 connections waits for its answer, then pauses, then sends again."""
     program = shutil.which("wrk")
     if program is None:
@@ -48,7 +46,7 @@ def wrk() -> Tool | None:
             script.write(_LUA % (1000 * CONNECTIONS / rate))
             script.flush()
             length = f"-d{seconds:.0f}s"
-            command = [program, "-t1", f"-c{CONNECTIONS}", length, "-s", script.name, TARGET]
+            command = [program, "-t1", f"-c{CONNECTIONS}", length, "-s", script.name, url + PATH]
             said, cpu = _run(command)
         found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", said)
         assert found, said
@@ -67,7 +65,7 @@ end
 """
 
 
-def vegeta() -> Tool | None:
+def vegeta(url: str) -> Tool | None:
     """Open: built once from pinned modules, into the lab's cache."""
     program = _vegeta()
     if program is None:
@@ -76,7 +74,7 @@ def vegeta() -> Tool | None:
     def run(rate: int, seconds: float) -> Reported:
         with tempfile.TemporaryDirectory() as folder:
             targets, results = Path(folder, "targets"), Path(folder, "results")
-            targets.write_text(f"GET {TARGET}\n")
+            targets.write_text(f"GET {url}{PATH}\n")
             attack = ["attack", f"-rate={rate}/s", f"-duration={seconds:.0f}s"]
             files = [f"-targets={targets}", f"-output={results}", "-max-workers=10000"]
             _, cpu = _run([str(program), *attack, *files])

@@ -12,19 +12,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-HOST, PORT = "127.11.0.20", 18080
-URL = f"http://{HOST}:{PORT}"
+HOST = "127.11.0.20"
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{"balance_cents": 10000000}'
 
 
 def serve() -> None:
     """Serve until killed."""
-    listener = socket.create_server((HOST, PORT), backlog=4096)
+    listener = socket.create_server((HOST, 0), backlog=4096)
     listener.setblocking(False)
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
     clients: dict[int, socket.socket] = {}
-    print("ready", flush=True)
+    print(listener.getsockname()[1], flush=True)
     while True:
         for fd, _ in poll.poll():
             if fd == listener.fileno():
@@ -54,15 +53,15 @@ def answer(clients: dict[int, socket.socket], fd: int) -> None:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[int]:
-    """The server's process id; it runs on the last core."""
+def serving() -> Iterator[tuple[int, str]]:
+    """The server's process id and URL; it runs on the last core."""
     command = [sys.executable, "-m", "benchmarks.load_server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout
-        assert process.stdout.readline() == b"ready\n", "the server did not start"
+        port = int(process.stdout.readline())
         os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
         try:
-            yield process.pid
+            yield process.pid, f"http://{HOST}:{port}"
         finally:
             process.kill()
 
