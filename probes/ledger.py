@@ -1,9 +1,13 @@
 """Is every cent still there: transfers and settlements, as both sides recorded them."""
 
+import csv
+import io
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from holdfast import context
+from holdfast import context, files
 from holdfast.context import Context
 from holdfast.errors import Unreachable
 from holdfast.fetch import LARGE, Limits, NoAnswer, fetch, with_query
@@ -55,6 +59,8 @@ def lines(url: str, since: float) -> str:
     Raises:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
     """
+    if url.startswith("csv:"):
+        return table(Path(url.removeprefix("csv:")))
     try:
         answer = fetch(with_query(url, {"since": f"{since:.6f}"}), Limits(_CALL_S, LARGE))
     except NoAnswer as error:
@@ -68,3 +74,31 @@ def lines(url: str, since: float) -> str:
     if text and not (text.startswith("{") and text.endswith("}\n")):
         raise Unreachable(url, "its answer is not lines of JSON, or was cut off", "Look at its log")
     return text
+
+
+def table(path: Path) -> str:
+    """A CSV file with a header as lines of JSON: cents and times as numbers, postings as JSON.
+
+    Raises:
+        Unreachable: it cannot be read, or a row is not what its header says.
+    """
+    try:
+        text = files.read(path, LARGE).decode()
+        if not text.endswith("\n"):
+            raise ValueError("its last line was cut off")
+        rows = csv.DictReader(io.StringIO(text), strict=True, restkey="", restval="")
+        return "".join(json.dumps(_typed(row)) + "\n" for row in rows)
+    except (OSError, ValueError, csv.Error, RecursionError) as error:
+        raise Unreachable(str(path), f"no table of records: {error}", "Export it again") from None
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    if "" in row or row.get("end_to_end_id") in (None, ""):
+        raise ValueError(f"a row is not what the header says: {list(row.values())[:3]}")
+    how: dict[str, Callable[[str], Any]] = {
+        "amount_cents": int,
+        "fee_cents": int,
+        "settled_at": float,
+        "postings": json.loads,
+    }
+    return {name: how.get(name, str)(text) for name, text in row.items()}

@@ -136,7 +136,17 @@ def read_environment(path: Path) -> Environment:
     entrance = environment.customers
     if entrance.ca:
         entrance = entrance.model_copy(update={"ca": beside(entrance.ca)})
-    changed = {"kubernetes": kubernetes, "policy": policy, "customers": entrance}
+    ledger = environment.ledger
+    if ledger:
+        sources = {"transfers": ledger.transfers, "settlements": ledger.settlements}
+        tables = {k: f"csv:{beside(v[4:])}" for k, v in sources.items() if v.startswith("csv:")}
+        ledger = ledger.model_copy(update=tables)
+    changed = {
+        "kubernetes": kubernetes,
+        "policy": policy,
+        "customers": entrance,
+        "ledger": ledger,
+    }
     return environment.model_copy(update=changed)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from holdfast.documents.kinds import Duration, Strict, Url
+from holdfast.documents.kinds import Duration, Source, Strict, Url
 from holdfast.documents.policy import Policy
 from holdfast.redact import keep_secret
 from holdfast.signals import DEFAULTS, Named
@@ -56,8 +56,8 @@ class Customers(Strict):
 class Ledger(Strict):
     """Where every transfer's postings, and the bank side's settlements, can be read."""
 
-    transfers: Url
-    settlements: Url
+    transfers: Source
+    settlements: Source
 
 
 class Workload(Strict):

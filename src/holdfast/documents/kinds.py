@@ -72,6 +72,15 @@ DurationText = Annotated[str, AfterValidator(_duration_text)]  # as an activity'
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$"), AfterValidator(_url)]
 
 
+def _source(text: str) -> str:
+    return text if text.startswith("csv:") else _url(text)
+
+
+Source = Annotated[
+    str, Field(pattern=r"^(https?://[^\s/@]+(/[^\s]*)?|csv:[^\x00]+)$"), AfterValidator(_source)
+]
+
+
 class Strict(BaseModel):
     """A mapping that accepts no key and no type that it does not name."""
 
