@@ -21,6 +21,7 @@ ZONE = "topology.kubernetes.io/zone"
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
     answer: Callable[[str, str, Any], Answer]
 
     def __init__(self, host: str) -> None:

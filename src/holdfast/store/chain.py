@@ -18,6 +18,7 @@ from holdfast.clock import Anchor
 from holdfast.errors import InvalidInput
 
 FIRST = "0" * 64
+_BLOCK = 16 << 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -46,11 +47,10 @@ def append(
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with io.FileIO(fd, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        content = file.readall()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            file.truncate(len(whole))  # a line torn by a crash was never acknowledged
-        seq, previous = _last(whole)
+        line, whole = _last(file)
+        if whole < file.seek(0, os.SEEK_END):
+            file.truncate(whole)  # a line torn by a crash was never acknowledged
+        seq, previous = _numbered(line, file), hashlib.sha256(line).hexdigest() if line else FIRST
         anchor = Anchor.take()
         full = {
             "seq": seq + 1,
@@ -63,7 +63,7 @@ def append(
         try:
             disk.write(file, line)
         except OSError as error:
-            file.truncate(len(whole))
+            file.truncate(whole)
             if error.errno not in _FULL or spare is None or not spare():
                 raise
             disk.write(file, line)
@@ -105,12 +105,27 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _last(content: bytes) -> tuple[int, str]:
-    """The sequence number of the last line, and the hash that the next one has to carry."""
-    lines = content.splitlines(keepends=True)
-    if not lines:
-        return 0, FIRST
-    return len(lines), hashlib.sha256(lines[-1]).hexdigest()
+def _last(file: io.FileIO) -> tuple[bytes, int]:
+    """The last whole line, and where it ends; no more than that is read, however long the log."""
+    size, block = file.seek(0, os.SEEK_END), _BLOCK
+    while True:
+        start = max(0, size - block)
+        file.seek(start)
+        content = file.read(size - start)
+        end = content.rfind(b"\n") + 1
+        begin = content.rfind(b"\n", 0, max(0, end - 1)) + 1
+        if start == 0 or (end and begin):
+            return content[begin:end], start + end
+        block *= 8
+
+
+def _numbered(line: bytes, file: io.FileIO) -> int:
+    """How many lines there are; a last one that was damaged does not say it."""
+    try:
+        return int(json.loads(line)["seq"]) if line else 0
+    except (ValueError, KeyError, TypeError):
+        file.seek(0)
+        return file.readall().count(b"\n")
 
 
 def _records(content: bytes, name: str) -> Iterator[dict[str, Any]]:
