@@ -394,6 +394,7 @@ def test_everywhere_or_nowhere(
     assert heals(here) == []
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize("kind", ["slow", "cut"])
 def test_a_fault_that_one_instance_refuses_is_taken_back_from_the_others(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context], kind: str

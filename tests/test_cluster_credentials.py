@@ -99,6 +99,7 @@ def with_program(folder: Path, server: ApiServer, *tokens: str) -> Cluster:
 
 
 @pytest.mark.row(20)
+@pytest.mark.row(20)
 def test_a_token_that_expired_is_read_again_once(server: ApiServer, tmp_path: Path) -> None:
     """The call was not carried out: who asks is checked before what is asked."""
     cluster = with_program(tmp_path, server, OLD, NEW)

@@ -133,6 +133,7 @@ def test_a_file_that_cannot_be_read() -> None:
     assert "cannot be read: Input/output error" in refusal(read_yaml, Path("/proc/self/mem"))
 
 
+@pytest.mark.row(40)
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -161,6 +161,7 @@ CALLS: dict[str, Callable[[str], object]] = {
 }
 
 
+@pytest.mark.row(42)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_flood_ends_at_one_mebibyte(call: str) -> None:
     before = memory()

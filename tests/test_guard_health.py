@@ -361,6 +361,7 @@ def test_a_prometheus_that_is_slow_aborts_at_the_second_look() -> None:
     assert "(2 looks in a row)" in words
 
 
+@pytest.mark.row(26)
 def test_a_look_takes_no_longer_than_one_call() -> None:
     with Broken("silent", HOST) as server:
         began = now_ns()
@@ -378,6 +379,7 @@ def test_a_prometheus_that_comes_back_is_not_counted_on(
         assert watching.look() == ""
 
 
+@pytest.mark.row(27)
 @pytest.mark.parametrize("kind", ["500", "html", "other", "empty", "redirect", "busy"])
 def test_nonsense_aborts(kind: str) -> None:
     with Broken(kind, HOST) as server:

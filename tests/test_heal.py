@@ -121,6 +121,7 @@ def test_a_toxic_that_was_never_added(
     assert states(here.run) == ["intent", "undoing", "undone"]
 
 
+@pytest.mark.row(3)
 @pytest.mark.parametrize("state", ["injecting", "active"])
 def test_a_call_that_arrives_after_its_sender_died(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context], state: str
@@ -338,6 +339,7 @@ def test_a_system_that_comes_back_is_healed(
     assert toxiproxy.toxics(PROXY) == []
 
 
+@pytest.mark.row(34)
 def test_a_run_folder_that_cannot_be_written_does_not_stop_the_undo(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_holder_is_named_with_a_token_that_rises(
     assert lock.acquire(another(here), here.environment).token.endswith("/2")
 
 
+@pytest.mark.row(38)
 def test_the_loser_is_told_who_has_it(make_here: Callable[..., Context]) -> None:
     here = make_here()
     with pytest.raises(Refused, match=f"run {here.run.id} .*@.* has it, and one run at a time"):
@@ -51,6 +52,7 @@ def test_the_loser_is_told_who_has_it(make_here: Callable[..., Context]) -> None
         lock.look(here.environment)
 
 
+@pytest.mark.row(38)
 def test_of_many_who_start_at_once_one_wins(
     make_here: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:
@@ -71,6 +73,7 @@ def test_of_many_who_start_at_once_one_wins(
     assert lease(kubernetes)["spec"]["holderIdentity"] == winner
 
 
+@pytest.mark.row(39)
 def test_a_lease_that_was_made_anew_is_lost(
     make_here: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:
@@ -83,6 +86,7 @@ def test_a_lease_that_was_made_anew_is_lost(
         lock.check(here.run, here.environment)
 
 
+@pytest.mark.row(39)
 @pytest.mark.parametrize("change", ["another holder", "gone", "stopped", "never taken"])
 def test_who_has_lost_it_may_not_inject(
     make_here: Callable[..., Context], kubernetes: FakeKubernetes, change: str
@@ -172,6 +176,7 @@ class ManualClock:
         self.ns += round(seconds * SECOND)
 
 
+@pytest.mark.row(37)
 def test_a_holder_is_alive_while_it_is_seen_to_renew() -> None:
     """Whatever its timestamps say: the two clocks may differ by minutes."""
     clock = ManualClock()
@@ -189,6 +194,7 @@ def test_a_holder_is_alive_while_it_is_seen_to_renew() -> None:
     assert not watched.alive(None)
 
 
+@pytest.mark.row(12)
 def test_a_reaper_that_nobody_sees_renewing_is_not_there(
     make_here: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:

@@ -112,6 +112,7 @@ def test_a_flat_counter_is_zero_and_a_missing_one_is_not() -> None:
     assert increase(series(), 0.0, 2.0) is None
 
 
+@pytest.mark.row(28)
 def test_a_counter_that_was_reset_counts_on_from_zero() -> None:
     one = series(100.0, 110.0, 3.0, 8.0)
     assert increase(one, 0.0, 3.0) == 18.0
@@ -144,6 +145,7 @@ def test_a_counter_born_while_nobody_looked_is_no_data() -> None:
     assert increase(series(4.0, 6.0, start=20.0), 0.0, 21.0, scraped) is None
 
 
+@pytest.mark.row(28)
 @given(st.lists(st.integers(0, 50), min_size=3, max_size=40), st.data())
 def test_increases_add_up(steps: list[int], data: st.DataObject) -> None:
     values = [float(sum(steps[: k + 1])) for k in range(len(steps))]

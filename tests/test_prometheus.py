@@ -88,6 +88,7 @@ WORDS = {
 }
 
 
+@pytest.mark.row(42)
 @pytest.mark.parametrize(
     ("call", "kind"), [pair for pair in product(CALLS, WORDS) if pair != ("ready", "html")]
 )

@@ -79,6 +79,8 @@ def test_a_run_that_renews_its_lease_is_left_alone(
     assert not clean(toxiproxy, kubernetes)
 
 
+@pytest.mark.row(9)
+@pytest.mark.row(37)
 def test_a_run_whose_host_is_lost_is_undone_after_fifteen_seconds(
     toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:
@@ -183,6 +185,7 @@ def test_what_others_did_stays(
     assert kubernetes.nodes["node-a"]["spec"]["unschedulable"] is True
 
 
+@pytest.mark.row(14)
 def test_what_cannot_be_undone_is_tried_again_and_called_stuck_after_a_minute(
     toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:

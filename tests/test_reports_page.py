@@ -104,6 +104,7 @@ def test_the_policy_forbids_everything_but_style_and_inline_images() -> None:
     )
 
 
+@pytest.mark.row(41)
 def test_hostile_strings_are_printed_and_do_nothing() -> None:
     report = story(
         title=HOSTILE,

@@ -235,6 +235,7 @@ def test_a_file_gets_plain_text_of_a_fixed_width() -> None:
     assert max(map(len, file.getvalue().splitlines())) <= 120
 
 
+@pytest.mark.row(41)
 def test_hostile_strings_neither_colour_nor_leave_the_terminal() -> None:
     file = Terminal()
     report = story(title=HOSTILE, findings=(Finding(HOSTILE, HOSTILE, Verdict.UNKNOWN, HOSTILE),))

@@ -106,6 +106,7 @@ def test_what_was_never_written_is_empty(run: Run) -> None:
     assert list(run.samples()) == []
 
 
+@pytest.mark.row(35)
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
@@ -138,6 +139,7 @@ class FullDisk(Disk):
         super().write(file, line)
 
 
+@pytest.mark.row(34)
 def test_on_a_full_disk_the_undo_is_still_written_down(run: Run) -> None:
     """The reserve is there for it; what is only of interest later does not get it."""
     run.reserve()
@@ -152,6 +154,7 @@ def test_on_a_full_disk_the_undo_is_still_written_down(run: Run) -> None:
     assert [one["state"] for one in run.records("heals.jsonl")] == ["intent", "undone"]
 
 
+@pytest.mark.row(33)
 def test_a_disk_that_fails_leaves_no_part_of_a_line(run: Run) -> None:
     run.reserve()
     failing = Run(run.folder, FullDisk(run.folder, room=1, code=errno.EIO))
@@ -162,6 +165,7 @@ def test_a_disk_that_fails_leaves_no_part_of_a_line(run: Run) -> None:
     assert run.path("heals.jsonl").read_bytes().endswith(b"}\n")
 
 
+@pytest.mark.row(45)
 def test_a_log_of_the_first_format_is_read(run: Run) -> None:
     """Its lines had no checksum of their own."""
     line = b'{"seq": 1, "event": "anchor", "previous": "' + b"0" * 64 + b'"}\n'
@@ -188,6 +192,7 @@ def test_a_line_that_is_no_record_is_named(run: Run, damage: str) -> None:
         run.records(EVENTS)
 
 
+@pytest.mark.row(35)
 def test_a_torn_last_line_is_left_out_and_healed_by_the_next(run: Run) -> None:
     """The process died while it wrote: what was never acknowledged never happened."""
     run.append(EVENTS, {"event": "anchor"})

@@ -82,6 +82,7 @@ def test_a_runner_that_was_killed_leaves_nothing(
     assert kubernetes.leases["holdfast"]["spec"]["holderIdentity"] is None
 
 
+@pytest.mark.row(14)
 def test_it_goes_on_until_the_system_is_back(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
 ) -> None:
@@ -97,6 +98,8 @@ def test_it_goes_on_until_the_system_is_back(
         assert until(lambda: gone(watchdog), seconds=10)
 
 
+@pytest.mark.row(36)
+@pytest.mark.row(39)
 def test_losing_the_lock_ends_the_run_with_one_signal_and_an_undo(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:
@@ -149,6 +152,7 @@ def test_signals_to_its_group_do_not_end_it(make_here: Callable[..., Context]) -
     assert watchdog.process.returncode == 0
 
 
+@pytest.mark.row(11)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_watchdog_that_is_gone_or_hangs_is_noticed_within_seconds(
     make_here: Callable[..., Context], number: signal.Signals

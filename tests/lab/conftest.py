@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.addresses import Lab
+from tests.lab.faults_case import Place, opened
+
 ROOT = Path(__file__).parent.parent.parent
 NUMBER = "2"  # a lab of its own: the one that a person works with is left alone
 UP_S = 1800  # programs may have to be built first
@@ -63,6 +66,13 @@ def lab(lab_folder: Path) -> dict[str, Any]:
     """The parsed environment.yaml of the running lab."""
     environment: dict[str, Any] = yaml.safe_load((lab_folder / "environment.yaml").read_text())
     return environment
+
+
+@pytest.fixture
+def place(lab: dict[str, Any], lab_folder: Path, tmp_path: Path) -> Iterator[Place]:
+    """The lab behind meddlers, for short runs that go wrong."""
+    with opened(lab_folder, tmp_path, Lab.of(int(lab["name"].removeprefix("lab-")))) as it:
+        yield it
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from benchmarks.rights import Person, account, admin
+from benchmarks.rights import Person, admin
 from holdfast import context
 from holdfast.clock import SECOND, now_ns, until, within
 from holdfast.context import Context
@@ -23,9 +23,9 @@ from holdfast.documents import read_environment
 from holdfast.marks import RUN
 from holdfast.store import Run
 from lab.addresses import Lab
-from tests.lab.conftest import ROOT
 from tests.meddler import Meddler, between
 
+ROOT = Path(__file__).parent.parent.parent
 PROXY = "pix-primary"
 NODE = "matrix-1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/holdfast/leases/holdfast"
@@ -182,29 +182,6 @@ class Place:
         """It is gone, with its pod."""
         self.admin.call("DELETE", f"{PODS}/{name}", {"gracePeriodSeconds": 0})
         self.admin.call("DELETE", f"{NODES}/{name}", {})
-
-    @contextmanager
-    def reaper(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The reaper, in a process of its own and with its own service account."""
-        document = yaml.safe_load(self.environment.read_text())
-        credentials = yaml.safe_load(Path(document["kubernetes"]["kubeconfig"]).read_text())
-        token = account(self.lab, "holdfast-reaper").session.headers["Authorization"]
-        credentials["users"][0]["user"] = {"token": str(token).removeprefix("Bearer ")}
-        folder = self.folder / "reaper"
-        folder.mkdir()
-        (folder / "kubeconfig").write_text(yaml.safe_dump(credentials))
-        document["kubernetes"]["kubeconfig"] = str(folder / "kubeconfig")
-        (folder / "environment.yaml").write_text(yaml.safe_dump(document))
-        command = [sys.executable, "-m", "holdfast.reaper", "--environment"]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*command, str(folder / "environment.yaml")], stdout=log, stderr=log
-            )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(20)
 
     def clean(self) -> None:
         """Nothing runs any more, and the lab is as it was, whatever a test did."""

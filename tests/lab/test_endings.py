@@ -47,6 +47,7 @@ def the_run(runs: Path) -> Path:
     return folder
 
 
+@pytest.mark.row(7)
 @pytest.mark.lab
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_mid_hold_heals_and_exits_with_4(

@@ -3,18 +3,14 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
 from holdfast import lock
 from holdfast.clock import SECOND, now_ns, until
 from holdfast.errors import Refused
 from holdfast.heal.operations import NEVER, REMOVED
-from lab.addresses import Lab
-from tests.lab.faults_case import LEASE, MERGE, PROXY, Place, opened
+from tests.lab.faults_case import LEASE, MERGE, PROXY, Place
 
 pytestmark = pytest.mark.lab
 
@@ -23,13 +19,6 @@ CLOSE = rf"POST /proxies/{PROXY}$"
 REMOVE = rf"DELETE /proxies/{PROXY}/toxics/"
 PATCH = r"PATCH /api/v1/nodes/"
 LEASES = r"(POST|PUT) /apis/coordination.k8s.io/.*/leases"
-
-
-@pytest.fixture
-def place(lab_folder: Path, tmp_path: Path) -> Iterator[Place]:
-    name = yaml.safe_load((lab_folder / "environment.yaml").read_text())["name"]
-    with opened(lab_folder, tmp_path, Lab.of(int(name.removeprefix("lab-")))) as it:
-        yield it
 
 
 def acquired(place: Place) -> bool:
@@ -204,19 +193,16 @@ def test_a_second_signal_during_the_undo_changes_nothing(place: Place) -> None:
 )
 def test_a_host_that_is_lost_is_undone_by_the_reaper(place: Place, fault: str, disk: str) -> None:
     """Runner and watchdog die at once, and with the disk gone only the target knows."""
-    with place.reaper():
-        run = place.start(fault)
-        run.told("active")
-        watchdog = run.watchdog()
-        os.kill(watchdog, signal.SIGSTOP)
-        run.kill()
-        os.kill(watchdog, signal.SIGKILL)
-        if disk == "gone":
-            shutil.rmtree(run.folder)
-        assert place.left(fault)
-        assert place.gone_within(fault, 35) < 30
-    told = (place.folder / "reaper" / "log").read_text()
-    assert '"event": "undone"' in told
+    run = place.start(fault)
+    run.told("active")
+    watchdog = run.watchdog()
+    os.kill(watchdog, signal.SIGSTOP)
+    run.kill()
+    os.kill(watchdog, signal.SIGKILL)
+    if disk == "gone":
+        shutil.rmtree(run.folder)
+    assert place.left(fault)
+    assert place.gone_within(fault, 35) < 30
     if disk == "there":
         assert run.states()[-1] == "active", "no record of the undo is invented"
 

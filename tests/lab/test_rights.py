@@ -393,6 +393,7 @@ def test_an_undo_is_always_possible(
 
 
 @pytest.mark.row(39)
+@pytest.mark.row(39)
 @pytest.mark.parametrize(
     "token", ["", "nonsense", "{uid}/{before}", "00000000-0000-0000-0000-000000000000/{count}"]
 )
