@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.lab.conftest import LATE, Switch, holdfast, shortened
+from tests.lab.conftest import Switch, holdfast, shortened
+
+BUSY = "the load generator was"  # late, in all or near an edge: this machine, not the platform
 
 MONEY_FIRST = ["recovery", "availability", "money"]
 
@@ -20,8 +22,10 @@ def findings(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def verdicts(found: dict[str, Any]) -> set[str]:
-    """The verdicts; where the load generator alone was late, none."""
-    return {one["verdict"] for one in found.values() if LATE not in one["why"]}
+    """The verdicts, without those that are unknown because this machine was busy."""
+    busy = {name for name, one in found.items() if one["why"].startswith(BUSY)}
+    print(f"not judged, {BUSY} late: {busy or None}")
+    return {one["verdict"] for name, one in found.items() if name not in busy}
 
 
 @pytest.mark.lab
