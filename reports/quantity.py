@@ -1,10 +1,10 @@
 """How numbers, instants and other people's strings are printed."""
 
 import math
-import unicodedata
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
+from holdfast.inert import inert
 from holdfast.model import Interval, Observation
 from holdfast.reports.words import say
 
@@ -21,14 +21,7 @@ def shown(text: str, most: int = _CLIP) -> str:
     `most` characters is cut.
     """
     cut = text[: most - 1] + say("cut") if len(text) > most else text
-    return "".join(map(_visible, cut))
-
-
-def _visible(char: str) -> str:
-    category = unicodedata.category(char)
-    if category[0] != "C" and category not in ("Zl", "Zp"):
-        return char
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return inert(cut)
 
 
 def quantity(value: float | Interval | None, unit: str) -> str:

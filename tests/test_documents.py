@@ -121,7 +121,10 @@ def test_what_is_no_rate(text: object) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     words = refusal(read_yaml, tmp_path / "missing.yaml")
-    assert "cannot be read: No such file or directory. Check the path and its rights" in words
+    assert (
+        "cannot be read: No such file or directory. Check the path, its rights and its size"
+        in words
+    )
 
 
 def test_a_directory_instead_of_a_file(tmp_path: Path) -> None:
@@ -153,18 +156,21 @@ def test_a_file_that_cannot_be_read() -> None:
         ("a: [-.inf]\n", "line 1: -.inf is not a finite number"),
         ("a: 1.0e+999\n", "line 1: 1.0e+999 is not a finite number"),
         ("a: [1, 2\n", "line 2: "),
-        ("a: b: c\n", "line 1: mapping values are not allowed here"),
-        ("\tx: 1\n", "line 1: found character '\\t' that cannot start any token"),
+        ("a: b: c\n", "line 1: mapping values are not allowed in this context"),
+        ("\tx: 1\n", "line 1: found character that cannot start any token"),
         ("a: 1\n---\nb: 2\n", "line 2: but found another document"),
         ("a: " + "9" * 5000, "not YAML: "),
-        (b"\xff\xfe\x00\x01\x02", "not YAML: "),
+        (b"\xff\xfe\x00\x01\x02", "byte 1: is not UTF-8. Save the file as UTF-8"),
         (b"\x00\x01\x02\x03binary", "not YAML: "),
-        (b"a: \xc3\x28\n", "not YAML: "),
-        (b'a: "\\ud800"\n', "not YAML: "),
+        (b"a: \xc3\x28\n", "byte 4: is not UTF-8"),
+        (b'a: "\\ud800"\n', "line 1: found invalid Unicode character escape code"),
         ("[" * 33 + "]" * 33, "nested deeper than 32 levels"),
         ("[" * 100_000, "nested deeper than 32 levels"),
-        ("[" + "a," * 50_001 + "]", "line 1: more than 50000 values"),
-        ("a:\n" + "  - b\n" * 200_000, "is larger than 1 MiB. Make it smaller"),
+        ("[" + "a," * 10_001 + "]", "line 1: more than 10000 values"),
+        (
+            "a:\n" + "  - b\n" * 200_000,
+            "cannot be read: it is larger than 1 MiB. Check the path, its rights and its size",
+        ),
     ],
     ids=lambda one: repr(one)[:20],
 )

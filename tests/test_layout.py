@@ -25,6 +25,7 @@ ROWS = {
         "files",
         "arrivals",
         "addresses",
+        "inert",
     },
     1: {"prometheus", "toxiproxy", "cluster", "store", "documents", "credentials", "fetch"},
     2: {
@@ -52,6 +53,7 @@ MAY_USE_NEIGHBOUR = {
     ("samples", "model"),
     ("errors", "verdict"),
     ("errors", "redact"),
+    ("errors", "inert"),
     ("run", "plan"),
     ("supervision", "lock"),
     ("suite", "pipeline"),

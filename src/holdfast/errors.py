@@ -10,9 +10,11 @@ HoldfastError
 │   └── Conflict        somebody else has changed the target since: left alone       exit 5
 └── Aborted             a person or a signal ended the run                           exit 4
 
-Each one names the thing, the reason and the next step, and none holds a secret.
+Each one names the thing, the reason and the next step; none holds a secret, or a character that
+acts on a terminal.
 """
 
+from holdfast.inert import inert
 from holdfast.redact import redacted
 
 
@@ -22,9 +24,9 @@ class HoldfastError(Exception):
     exit_code = 2
 
     def __init__(self, thing: str, reason: str, next_step: str) -> None:
-        self.thing = redacted(thing)
-        self.reason = redacted(reason)
-        self.next_step = redacted(next_step)
+        self.thing = inert(redacted(thing))
+        self.reason = inert(redacted(reason))
+        self.next_step = inert(redacted(next_step))
         super().__init__(f"{self.thing}: {self.reason}. {self.next_step}")
 
 

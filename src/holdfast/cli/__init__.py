@@ -10,6 +10,7 @@ import click
 
 from holdfast import __version__
 from holdfast.errors import HoldfastError
+from holdfast.inert import inert
 from holdfast.redact import redacted
 
 _COMMANDS = {
@@ -106,7 +107,8 @@ def main() -> None:
     except SystemExit:  # so click and rich end with 1, when nobody reads stdout any more
         sys.exit(3)
     except Exception:  # noqa: BLE001  # exit code 1 would say that a promise is broken
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            click.echo(inert(line), err=True)
         click.echo("error: this is a defect in holdfast; nothing is known", err=True)
         sys.exit(3)
     sys.exit(code)

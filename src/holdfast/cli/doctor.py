@@ -10,6 +10,7 @@ from holdfast.cli import options
 from holdfast.cluster.deployed import HIDDEN
 from holdfast.documents import read_environment
 from holdfast.errors import HoldfastError
+from holdfast.inert import inert
 
 
 @click.command(epilog="\b\nExample:\n  holdfast doctor -e environment.yaml")
@@ -30,7 +31,7 @@ def command(environment_path: Path, as_json: bool) -> None:
     else:
         for name, answer in found.items():
             mark = "WRONG" if name in wrong else "note" if _is_note(answer) else "ok"
-            click.echo(f"{mark:6}{name}: {answer}")
+            click.echo(inert(f"{mark:6}{name}: {answer}"))
     raise click.exceptions.Exit(6 if wrong else 0)
 
 

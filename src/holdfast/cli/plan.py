@@ -14,6 +14,7 @@ from holdfast import plan
 from holdfast.arrivals import words
 from holdfast.cli import options
 from holdfast.guard import Consent
+from holdfast.inert import inert
 
 
 @click.command(
@@ -46,8 +47,8 @@ def _show(made: plan.Plan) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(Text(made.experiment.title, style="bold"))
-    console.print(f"on {made.environment.name}: " + ", ".join(_systems(made)))
+    console.print(Text(inert(made.experiment.title), style="bold"))
+    console.print(inert(f"on {made.environment.name}: " + ", ".join(_systems(made))))
     table = Table("target", "where", "what", title="Blast radius", title_justify="left")
     for target in made.targets:
         kind = next(name for name in ("pod", "node", "proxy") if name in target)

@@ -7,6 +7,7 @@ from rich import progress as bars
 from rich.console import Console
 
 from holdfast.clock import SECOND, now_ns
+from holdfast.inert import inert
 
 
 class Progress:
@@ -27,7 +28,7 @@ class Progress:
         self._task: bars.TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._console.print(self._title, style="bold", markup=False)
+        self._console.print(inert(self._title), style="bold", markup=False)
         self._bars.start()
         return self
 

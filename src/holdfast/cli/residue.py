@@ -11,7 +11,7 @@ from holdfast.cli import options
 from holdfast.clock import utc_now
 from holdfast.documents import read_environment
 from holdfast.heal import open_systems
-from holdfast.reports.quantity import shown
+from holdfast.inert import inert
 
 
 @click.command(epilog="\b\nExample:\n  holdfast residue -e environment.yaml")
@@ -43,11 +43,11 @@ def command(environment_path: Path, as_json: bool) -> None:
 
 def _show(found: residue.Residue) -> None:
     for one in found.leftovers:
-        click.echo(shown(str(one)))
-        click.echo(f"  owner: {shown(one.owner) or 'unknown'}; age: {_age(one)}")
-        click.echo(f"  next:  {shown(one.next_step)}")
+        click.echo(inert(str(one)))
+        click.echo(f"  owner: {inert(one.owner) or 'unknown'}; age: {_age(one)}")
+        click.echo(f"  next:  {inert(one.next_step)}")
     for name, why in found.not_asked.items():
-        click.echo(f"not asked: {shown(name)}: {shown(why)}")
+        click.echo(f"not asked: {inert(name)}: {inert(why)}")
     if found.clean:
         click.echo("nothing is left behind")
 

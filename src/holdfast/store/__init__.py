@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -61,6 +62,7 @@ class Run:
             raise InvalidInput(
                 str(folder), "it has no plan.json, so it is not a run folder", "Name a run's folder"
             )
+        _check_plain(folder)
         return cls(folder)
 
     @property
@@ -135,7 +137,7 @@ class Run:
             raise InvalidInput(
                 str(path), "the run has no such file", "Run the step before it first"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise InvalidInput(str(path), f"not JSON: {error}", "Restore the file") from None
 
     def samples(self) -> Samples:
@@ -235,6 +237,20 @@ def open_private(path: Path) -> BinaryIO:
     """A file to append to that only its owner may read, and that is no link to another."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+def _check_plain(folder: Path) -> None:
+    """Only plain files belong there: a link would lead out of it, a pipe would never end."""
+    for above, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            try:
+                mode = Path(above, name).lstat().st_mode
+            except FileNotFoundError:
+                continue  # a file that was being written has its name by now
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise InvalidInput(
+                    f"{above}/{name}", "it is a link, a pipe or a device", "Do not trust this run"
+                )
 
 
 def _make_folder(folder: Path, *, exist_ok: bool = False) -> None:

@@ -89,7 +89,7 @@ def parsed(line: bytes, place: str) -> dict[str, Any]:
     """A line as a JSON object; the error names its place."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise InvalidInput(place, "it is not a JSON object", "Do not trust this run")
