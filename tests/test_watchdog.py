@@ -140,6 +140,18 @@ def test_a_hold_that_lasts_too_long_is_ended(
     assert "longer than the policy allows" in events(here, "abort")[0]["why"]
 
 
+def test_a_guard_that_breaks_down_ends_the_run(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """Without its lock file the watchdog can renew nothing, and must not merely go quiet."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    with runner(here):
+        poison(here, toxiproxy.url)
+        here.run.path(lock.FILE).write_text("[]")
+        assert until(lambda: not toxiproxy.toxics(PROXY), seconds=10)
+    assert "renew broke down" in events(here, "abort")[0]["why"]
+
+
 def test_signals_to_its_group_do_not_end_it(make_here: Callable[..., Context]) -> None:
     """A CI system that cancels sends them to everybody."""
     here = make_here()

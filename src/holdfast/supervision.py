@@ -95,7 +95,6 @@ def start(run: Run) -> Watchdog:
     os.close(sends)
     started = Watchdog(run, process, pipe, beats)
     if not started.beat(_START_S):
-        started.end(wait=False)
         process.kill()
         process.wait()
         why = run.path(LOG).read_text(errors="replace").strip().splitlines() or ["it said nothing"]

@@ -34,16 +34,22 @@ _GRACE_S = 8.0  # beyond the longest hold: the last look at the fault, and the w
 class Every(threading.Thread):
     """Does one thing at intervals, apart from the heartbeat, which nothing may hold up."""
 
-    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+    def __init__(
+        self, seconds: float, work: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
         super().__init__(daemon=True)
         self._seconds = seconds
         self._work = work
+        self._failed = failed
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Until told to stop."""
-        while not self._over.wait(self._seconds):
-            self._work()
+        """Until told to stop; a guard that broke down guards nothing, which is told."""
+        try:
+            while not self._over.wait(self._seconds):
+                self._work()
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody watches any more
+            self._failed(f"the watchdog's {self._work.__name__} broke down: {error!r}")
 
     def stop(self) -> None:
         """No more."""
@@ -70,14 +76,14 @@ class Watchdog:
             lock.check(self._here.run, self._here.environment)
             self._renewed_ns = now_ns()
         except lock.Lost as error:
-            self._breach(str(error))
+            self.end(str(error))
         except HoldfastError as error:
             if now_ns() - self._renewed_ns > lock.GIVE_UP_S * SECOND:
-                self._breach(f"the lock could not be renewed for 10 s: {error}")
+                self.end(f"the lock could not be renewed for 10 s: {error}")
 
     def sample(self) -> None:
         """Ask the guards."""
-        self._breach(self._sampler.look())
+        self.end(self._sampler.look())
 
     def keep_deadline(self) -> None:
         """A fault that is held for longer than the policy allows ends now."""
@@ -86,9 +92,10 @@ class Watchdog:
                 longest = self._here.environment.policy.max_hold + _GRACE_S
                 self._ends_ns = deadline(longest)
         elif now_ns() > self._ends_ns:
-            self._breach("the fault was held for longer than the policy allows")
+            self.end("the fault was held for longer than the policy allows")
 
-    def _breach(self, why: str) -> None:
+    def end(self, why: str) -> None:
+        """The run must not go on; the first reason counts, an empty one is none."""
         self.breach = self.breach or why
 
 
@@ -96,9 +103,9 @@ def watch(here: Context, runner: int) -> None:
     """Until the runner is gone, or must not go on; then see to it that nothing is left."""
     dog = Watchdog(here)
     chores = [
-        Every(lock.RENEW_S, dog.renew),
-        Every(_SAMPLE_EVERY_S, dog.sample),
-        Every(0.5, dog.keep_deadline),
+        Every(lock.RENEW_S, dog.renew, dog.end),
+        Every(_SAMPLE_EVERY_S, dog.sample, dog.end),
+        Every(0.5, dog.keep_deadline, dog.end),
     ]
     for chore in chores:
         chore.start()
