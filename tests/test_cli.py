@@ -141,7 +141,7 @@ def test_an_experiment_that_is_not_there(here: Here, command: str) -> None:
         (None, "cannot be read: No such file or directory"),
         ("", "the whole: Input should be a valid dictionary"),
         ("[]", "the whole: Input should be a valid dictionary"),
-        ("a: [", "environment.yaml line 1: "),
+        ("a: [", "environment.yaml line 2: "),
         ("a: &x 1\nb: *x\n", "environment.yaml line 2: aliases are refused"),
         (
             yaml.safe_dump(changed(ENVIRONMENT, "polcy", {})),

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from benchmarks import fuzz
 from holdfast.clock import SECOND, now_ns
 from holdfast.cluster import Cluster
 from holdfast.context import packaged
@@ -19,7 +20,8 @@ from holdfast.documents import Environment, checked, read_environment
 from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import HoldfastError, InvalidInput, Unreachable
 from holdfast.inert import inert
-from holdfast.store import Run, slug
+from holdfast.model import Sample
+from holdfast.store import SAMPLES, Run, slug
 from tests.fakes import Broken
 from tests.test_documents import ENVIRONMENT, changed
 from tests.test_store import EVENTS
@@ -186,3 +188,16 @@ def test_the_environment_that_ships_is_read_in_a_blink(tmp_path: Path) -> None:
     assert now_ns() - began < SECOND
     with pytest.raises(InvalidInput):
         read_environment(tmp_path)
+
+
+def test_samples_that_are_no_csv(run: Run) -> None:
+    run.path(SAMPLES).write_bytes((",".join(Sample.__dataclass_fields__) + "\na,1\r2\n").encode())
+    with pytest.raises(InvalidInput, match="not CSV"):
+        run.samples()
+
+
+def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
+    """A few of the inputs of `benchmarks/fuzz.py`: whatever comes out is an error of ours."""
+    chosen, defects = fuzz.fuzz(400, 7, tmp_path)
+    assert defects == []
+    assert sum(one.tally.total() for one in chosen) == 400

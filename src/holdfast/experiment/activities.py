@@ -8,6 +8,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any, get_type_hints
 
@@ -58,8 +59,14 @@ def calls(name: str) -> Mapping[str, Call]:
         ValueError: a foreign module that is not there, or cannot be understood without running it.
     """
     if (module := own(name)) is not None:
-        return {one: _call(getattr(module, one)) for one in module.__all__}
+        return _registered(module)
     return {one: Call(*taken) for one, taken in foreign.read(name).items()}
+
+
+@cache
+def _registered(module: ModuleType) -> Mapping[str, Call]:
+    """The entries of one of our own modules, made once."""
+    return {one: _call(getattr(module, one)) for one in module.__all__}
 
 
 def _call(function: Callable[..., Any]) -> Call:

@@ -147,7 +147,12 @@ class Run:
             return Samples()
         with path.open(errors="replace", newline="\n") as file:
             rows = csv.reader(line for line in file if line.endswith("\n"))
-            return Samples(rows) if next(rows, None) == _HEADER else Samples()
+            try:
+                return Samples(rows) if next(rows, None) == _HEADER else Samples()
+            except csv.Error as error:
+                raise InvalidInput(
+                    str(path), f"not CSV: {error}", "Do not trust this run"
+                ) from None
 
     def record(self) -> Record:
         """Everything that judging may look at; what is not there is absent, not empty."""
