@@ -156,13 +156,14 @@ class Run:
 
     def record(self) -> Record:
         """Everything that judging may look at; what is not there is absent, not empty."""
+        samples = self.samples()  # first: to sort them takes most memory, for a moment
         series = {path.stem: self.read_json(f"series/{path.name}") for path in self._series("json")}
         rows = {path.stem: Rows(path.read_bytes(), str(path)) for path in self._series("jsonl")}
         load = self.path("samples/load.json")
         return Record(
             plan=self.read_json("plan.json"),
             events=tuple(self.records("events.jsonl")),
-            samples=self.samples(),
+            samples=samples,
             load=self.read_json("samples/load.json") if load.exists() else {},
             series=series,
             pods=tuple(self.records("samples/pods.jsonl")),
