@@ -96,7 +96,7 @@ def start(run: Run) -> Watchdog:
     started = Watchdog(run, process, pipe, beats)
     if not started.beat(_START_S):
         process.kill()
-        process.wait()
+        started.end(wait=True)
         why = run.path(LOG).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
         raise Unreachable("the watchdog", why[-1], f"Read {run.path(LOG)}")
     return started

@@ -46,7 +46,9 @@ class Every(threading.Thread):
     def run(self) -> None:
         """Until told to stop; a guard that broke down guards nothing, which is told."""
         try:
-            while not self._over.wait(self._seconds):
+            due = deadline(self._seconds)
+            while not self._over.wait((due - now_ns()) / SECOND):
+                due = deadline(self._seconds)  # from start to start: a slow answer delays no other
                 self._work()
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody watches any more
             self._failed(f"the watchdog's {self._work.__name__} broke down: {error!r}")
