@@ -1,5 +1,7 @@
 """The actions: what they hit, what they refuse, what they write down, and how it is put back."""
 
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from holdfast import heal
 from holdfast.actions import gateway, pods, undo, zones
 from holdfast.clock import SECOND, now_ns
 from holdfast.cluster import Cluster
@@ -21,6 +24,7 @@ from holdfast.errors import (
 )
 from holdfast.guard import Answers
 from holdfast.heal import pending
+from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy, configured
 from tests.fakes import FakeKubernetes, absent, serving
 
@@ -504,3 +508,34 @@ def test_an_undo_that_fails_is_raised_and_names_the_next_step(
     toxiproxy.call("POST", f"/proxies/pix-primary/toxics/{name}", edit)
     with pytest.raises(FaultRemains, match=f"holdfast undo {here.run.folder}"):
         undo.everything(configured(here))
+
+
+def test_a_signal_during_the_undo_changes_nothing_and_is_handled_afterwards(
+    start_toxiproxy: Callable[[], RealToxiproxy], make_here: Callable[..., Context]
+) -> None:
+    """Chaos Toolkit ends its rollbacks at a second signal, in the midst of ours."""
+    toxiproxy = start_toxiproxy()
+    toxiproxy.create("pix-primary")
+    here = make_here(toxiproxies=[toxiproxy.url])
+    added = heal.toxic_name(here.run, "slow")
+    was = {"url": toxiproxy.url, "proxy": "pix-primary", "toxic": added}
+    heal.intend(here.run, "remove_toxic", was)
+    Toxiproxy(toxiproxy.url).add_toxic(
+        "pix-primary", Toxic(added, "latency", {"latency": 9, "jitter": 0})
+    )
+    os.kill(toxiproxy.process.pid, signal.SIGSTOP)
+    left: list[list[Any]] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: left.append(toxiproxy.toxics("pix-primary")))
+    timers = [
+        threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]),
+        threading.Timer(0.5, os.kill, [toxiproxy.process.pid, signal.SIGCONT]),
+    ]
+    try:
+        for one in timers:
+            one.start()
+        assert undo.everything(configured(here)) == ["remove_toxic"]
+        assert left == [[]], "handled once, when nothing was left"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for one in timers:
+            one.join()
