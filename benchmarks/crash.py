@@ -137,7 +137,7 @@ def main() -> None:
     command = " ".join(["benchmarks/crash.py", *sys.argv[1:]])
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(lab(asked.lab))
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         place = stack.enter_context(bench(own or asked.environment, Path(folder)))
         if there := place.world.faults():
             sys.exit(f"something is broken already: {', '.join(sorted(there))}")

@@ -77,7 +77,7 @@ def pairs() -> list[tuple[End, Way]]:
 
 def ended(bench: Bench, end: End, way: Way) -> dict[str, Any]:
     """Run it in a folder of its own, end it, and look at what is left."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         shutil.copy(bench.folder / "environment.yaml", folder)
         command = _full(folder) if way is FULL else _chaos(bench, folder, end, way)
@@ -93,10 +93,10 @@ def ended(bench: Bench, end: End, way: Way) -> dict[str, Any]:
             if (told := folder / "asked.failed").exists():
                 at = int(told.read_text())
             journal = _journal(folder)
-    left = sorted(bench.world.faults())
+        left = sorted(bench.world.faults())
+        bench.free()  # a watchdog may still write into the folder
     if left:
         bench.world.clean()
-    bench.free()
     gone_s = None if left or not reached else max(0, last - at) / SECOND
     found = {"end": end.name, "way": way.name, "exit": code, "journal": journal, "left": left}
     good = reached and not (left and (way.ours or way is FULL))
