@@ -22,7 +22,9 @@ _HEAD = """# The fault matrix
 What may go wrong while something is being broken on purpose, and what holdfast does then. The rows
 are shown by tests; those marked *lab* run against a real Kubernetes control plane and a real
 Toxiproxy, with a proxy in front of them that delays, cuts, holds and answers (`tests/meddler.py`).
-`pytest tests/lab` starts the lab by itself.
+`pytest tests/lab` starts the lab by itself. Besides, `tests/test_heal_machine.py` lets faults,
+crashes, failing systems and other people follow each other in any order, and checks the invariants
+after each step.
 
 Written by `python benchmarks/matrix.py --write`; a test checks that it is up to date.
 
