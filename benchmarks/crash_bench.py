@@ -181,3 +181,4 @@ def bench(environment: Path, folder: Path) -> Iterator[Bench]:
             yield place
         finally:
             place.close()
+            place.free()  # the watchdog of a run that was interrupted ends first

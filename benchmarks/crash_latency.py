@@ -65,11 +65,8 @@ def ended(bench: Bench, number: int, seed: int, kind: str) -> dict[str, Any]:
         runner.end()
         if kind == "holdfast stop":
             lock.lift(read_environment(bench.environment))
-    return _said(bench, kind, at, gone) | {
-        "reached": reached,
-        "exit": code,
-        "verified_s": _verified(run, at),
-    }
+    more = {"exit": code, "verified_s": _verified(run, at)}
+    return _said(bench, (kind, reached), at, gone) | more
 
 
 def lost(bench: Bench, number: int, seed: int) -> dict[str, Any]:
@@ -95,16 +92,22 @@ def lost(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     finally:
         runner.end()
     gone = bench.gone(at, lambda: False, None, HOST_S)
-    return _said(bench, "host gone", at, gone) | {"reached": reached and bool(watchdog)}
+    return _said(bench, ("host gone", reached and bool(watchdog)), at, gone)
 
 
-def _said(bench: Bench, kind: str, at: int, gone: Gone) -> dict[str, Any]:
+def _said(bench: Bench, what: tuple[str, bool], at: int, gone: Gone) -> dict[str, Any]:
+    """What came of it; `what` is its kind, and whether the run came to where it was ended."""
     if gone.left:
         bench.world.clean()
-    seconds = max(0, gone.last_ns - at) / SECOND
     free = bench.free()
-    good = not gone.left and free is not None
-    return {"kind": kind, "gone_s": seconds, "left": gone.left, "free_s": free, "good": good}
+    return {
+        "kind": what[0],
+        "reached": what[1],
+        "gone_s": max(0, gone.last_ns - at) / SECOND,
+        "left": gone.left,
+        "free_s": free,
+        "good": what[1] and not gone.left and free is not None,
+    }
 
 
 def _verified(run: Run | None, at: int) -> float | None:
