@@ -212,3 +212,8 @@ def listed(items: list[str]) -> str:
     if len(items) < 2:
         return "".join(items)
     return say("and", many=say("comma").join(items[:-1]), last=items[-1])
+
+
+def caveat(control: str) -> str:
+    """What a reader of a control run, or of one that only observed, must not forget."""
+    return say("observe.note") if control == "observe" else say("control.note")

@@ -184,6 +184,6 @@ def _shares(counters: Iterable[Series], label: str, when: Timeline) -> Iterator[
 
 def _notes(when: Timeline, control: str) -> Iterator[str]:
     if control:
-        yield words.say("observe.note" if control == "observe" else "control.note")
+        yield words.caveat(control)
     if when.fault and when.fault["kind"] == "zones.drop":
         yield _ANNOUNCED
