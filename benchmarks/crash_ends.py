@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,7 @@ def _started(command: list[str], folder: Path) -> Any:
 
 def _send(process: subprocess.Popen[bytes], end: End) -> None:
     for place, number in enumerate(end.signals):
-        if place:
-            sleep(AGAIN_S)
-        process.send_signal(number)
+        threading.Timer(place * AGAIN_S, process.send_signal, [number]).start()
 
 
 def _watched(bench: Bench, process: subprocess.Popen[bytes]) -> tuple[int, int | None]:
