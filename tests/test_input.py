@@ -59,6 +59,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.row(40)
 @pytest.mark.parametrize("kind", ODD)
 def test_a_file_that_is_no_yaml_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "environment.yaml"
@@ -72,6 +73,7 @@ def test_a_file_that_is_no_yaml_file_is_refused_at_once(kind: str, tmp_path: Pat
     assert now_ns() - began < SECOND
 
 
+@pytest.mark.row(40)
 @pytest.mark.parametrize("kind", ["a gigabyte", "a pipe", "a folder", "an endless device"])
 def test_a_kubeconfig_that_is_none_is_refused_at_once(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
@@ -120,6 +122,7 @@ def test_json_that_is_nested_too_deeply(run: Run) -> None:
         run.records(EVENTS)
 
 
+@pytest.mark.row(41)
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "..", "", "/", "a" * 300, HOSTILE, "Überfall!", "-rf", "."]
 )
@@ -142,6 +145,7 @@ def test_nothing_in_an_error_acts(char: str) -> None:
     assert inert("plain text, ä €") == "plain text, ä €"
 
 
+@pytest.mark.row(41)
 def test_an_error_of_a_hostile_server_is_one_printable_line() -> None:
     class Hostile(Broken):
         BODY = HOSTILE.encode()
@@ -157,6 +161,7 @@ def test_an_error_of_a_hostile_server_is_one_printable_line() -> None:
     assert "\\x1b[31m" in str(caught.value)
 
 
+@pytest.mark.row(41)
 def test_the_command_line_prints_nothing_that_acts(tmp_path: Path) -> None:
     """A file's name is quoted in its error."""
     path = tmp_path / "evil\x1b[31m\u202e.yaml"
@@ -174,6 +179,7 @@ def test_the_command_line_prints_nothing_that_acts(tmp_path: Path) -> None:
     assert done.stderr.rstrip("\n").isprintable()
 
 
+@pytest.mark.row(41)
 def test_hostile_values_in_a_file_are_quoted_inertly() -> None:
     with pytest.raises(HoldfastError) as caught:
         checked(Environment, changed(ENVIRONMENT, f"policy.{HOSTILE[25:31]}x", 1), "environment")
