@@ -1,7 +1,7 @@
 """A journey that Python makes, in the same open loop: for what requests and steps cannot say.
 
-Each request has a connection of its own, so that aiohttp never sends one again in secret. Good for
-some hundred a second; a journey of requests costs a fifth of it.
+Each request has a connection of its own, so that aiohttp never sends one again in secret. A journey
+of requests costs less, where it can say the same.
 """
 
 import asyncio

@@ -249,7 +249,7 @@ class Load:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where the extra `fast` is installed: a quarter less CPU for each request."""
+    """uvloop's where the extra `fast` is installed."""
     try:
         import uvloop
     except ImportError:
