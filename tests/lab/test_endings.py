@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from holdfast import lock
 from holdfast.clock import until
+from holdfast.documents import Environment, read_environment
+from holdfast.errors import Refused
 from tests.lab.conftest import holdfast, lab_command, shortened
 
 SHORT = {"before": "10s", "after": "10s", "objectives": ["recovery", "availability", "money"]}
@@ -110,6 +113,16 @@ def test_a_run_that_was_killed_with_its_watchdog_is_undone_from_another_process(
     assert "1 undone, nothing is left" in undone.stdout
     again = holdfast("undo", str(folder), folder=lab_folder)
     assert (again.returncode, again.stdout) == (0, "nothing was left to undo\n")
+    environment = read_environment(lab_folder / "environment.yaml")
+    assert until(lambda: free(environment), seconds=40), "the reaper takes the lock of the dead"
+
+
+def free(environment: Environment) -> bool:
+    """May the lock be taken?"""
+    try:
+        return bool(lock.look(environment))
+    except Refused:
+        return False
 
 
 @pytest.mark.lab
