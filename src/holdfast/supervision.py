@@ -39,9 +39,12 @@ class Watchdog:
     beats: int
 
     def beat(self, seconds: float) -> bool:
-        """Was a heartbeat seen within so many seconds?"""
-        ready, _, _ = select.select([self.beats], [], [], seconds)
-        return bool(ready) and bool(os.read(self.beats, 1 << 16))
+        """Was a heartbeat seen within so many seconds?
+
+        Who was itself stopped for longer than that looks once more: the beats are still there.
+        """
+        ready = any(select.select([self.beats], [], [], wait)[0] for wait in (seconds, 0))
+        return ready and bool(os.read(self.beats, 1 << 16))
 
     def end(self, *, wait: bool) -> None:
         """Close the pipe: it undoes what is left, gives the lock back, and ends."""
