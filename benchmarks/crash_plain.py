@@ -26,7 +26,7 @@ def restore(url: str, proxy: str) -> bool:
 
 def slow_step(seconds: float) -> bool:
     """A rollback that takes its time, before the one that matters."""
-    time.sleep(seconds)
+    time.sleep(seconds)  # the slowness of a user's rollback is what is measured
     return True
 
 

@@ -107,7 +107,7 @@ def _usual(told: Sequence[Told]) -> str:
         "holdfast (middle of its interval)": lambda one: _middle(one.trial.lasted())
     }
     for name in dict.fromkeys(name for one in told for name in one.usual):
-        ways[name] = lambda one, name=name: one.usual.get(name)  # type: ignore[misc]
+        ways[name] = lambda one, name=name: one.usual.get(name)  # type: ignore[misc]  # bound
     rows = []
     for name, way in ways.items():
         said = [(one, way(one)) for one in told]

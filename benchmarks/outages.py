@@ -86,7 +86,7 @@ def serving(services: list[dict[str, Any]], stay_s: float) -> Iterator[subproces
     plan = {"services": services, "start_ns": now_ns() + 6 * SECOND, "stay_s": stay_s}
     command = [sys.executable, str(SERVER)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]  # pipes
         try:
             process.stdin.write(json.dumps(plan))
             process.stdin.close()

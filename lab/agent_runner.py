@@ -190,7 +190,7 @@ class PodRunner:
         """Take note, and have it told."""
         if changes.get("ready", self._seen.ready) != self._seen.ready:
             changes["changed"] = utc_now()
-        self._seen = replace(self._seen, **changes)  # type: ignore[arg-type]
+        self._seen = replace(self._seen, **changes)  # type: ignore[arg-type]  # fields by name
         self._dirty.set()
 
     async def _tell(self) -> None:

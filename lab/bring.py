@@ -57,7 +57,7 @@ def bring(jobs: Sequence[Job], cache: Cache, slots: int, progress: Progress) -> 
             while waiting or running:
                 while waiting and len(running) < slots:
                     running.append(_start(waiting.pop(0), cache, progress))
-                time.sleep(_EVERY)
+                time.sleep(_EVERY)  # between two looks at builds that go on
                 _leave_if(received)
                 for each in [each for each in running if each.popen.poll() is not None]:
                     _finish(each, cache, progress)

@@ -149,7 +149,7 @@ def until(condition: Callable[[], bool], *, seconds: float) -> bool:
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks at the condition
     return True
 
 

@@ -23,7 +23,7 @@ PORTS = {"record": 8100, "pix-primary": 8101, "pix-backup": 8102, "ted": 8103}
 SETTLE_SECONDS = {"pix-primary": 0.02, "pix-backup": 0.02, "ted": 0.06}
 LARGEST_CENTS = 100_000_000  # the banks reject more than a million at once
 
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lab.wallet.breaker import State
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10)
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped
 
 
 class Metrics:

@@ -47,7 +47,7 @@ class Budget(Strict):
     """The service's error budget: share of good requests promised over a window."""
 
     objective: Share
-    window: Annotated[Duration, Field(validate_default=True)] = "720h"  # type: ignore[assignment]
+    window: Annotated[Duration, Field(validate_default=True)] = "720h"  # type: ignore[assignment]  # parsed
     left: Annotated[float, Field(ge=0.25, le=1)] = 0.25
 
 
