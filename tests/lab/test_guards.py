@@ -123,7 +123,10 @@ def test_an_alert_that_really_fires_forbids_a_start_and_ends_a_run(
 
 
 def test_the_queries_mean_what_they_say(lab: dict[str, Any]) -> None:
-    """On the real Prometheus: half a minute is covered and nobody failed; ten hours are not."""
+    """On the real Prometheus: half a minute is covered and nobody failed; ten hours are not.
+
+    The last hour is as it was: what ran on this lab before may have failed customers.
+    """
     client, entrance = Prometheus(lab["prometheus"]["url"]), environment(lab).named("entrance")
 
     def covered() -> bool:
@@ -134,7 +137,7 @@ def test_the_queries_mean_what_they_say(lab: dict[str, Any]) -> None:
     def served() -> bool:
         requests.get(balance, timeout=5)
         failed = client.shares(failed_shares(entrance, [30, 3600]))
-        return failed.get(30) == 0.0 and failed.get(3600) == 0.0
+        return failed.get(30) == 0.0 and 0.0 <= failed.get(3600, -1.0) < 1.0
 
     assert until(served, seconds=30, every=0.5)
     assert until(covered, seconds=60, every=1)
