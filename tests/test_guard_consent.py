@@ -70,8 +70,11 @@ class Case:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.experiment = folder / "slow-gateway.yaml"
-        self.experiment.write_text("title: it\n")
+        self.what: dict[str, Any] = {
+            "experiment": {"title": "it"},
+            "journeys": {"balance": {"within": 2.0}},
+            "objectives": {"recovery": {"limit": 60.0}},
+        }
         self.key = folder / "ana.pem"
         private = Ed25519PrivateKey.generate()
         self.key.write_bytes(
@@ -83,7 +86,7 @@ class Case:
     def approve(self, now: datetime = NOW, hours: float = 8) -> dict[str, str]:
         """Ana's approval."""
         lasts = timedelta(hours=hours)
-        return guard.approve(self.experiment, self.production, self.key, now, lasts)
+        return guard.approve(self.what, self.production, self.key, now, lasts)
 
     def check(
         self, given: object = None, operator: str = "bob", now: datetime = NOW, **more: Any
@@ -93,7 +96,7 @@ class Case:
         path.write_text(json.dumps(given or self.given))
         consent = Consent("wallet-prod", operator, path)
         return guard.check_approval(
-            more.get("environment", self.production), self.experiment, consent, now
+            more.get("environment", self.production), self.what, consent, now
         )
 
 
@@ -109,13 +112,13 @@ def test_what_a_second_person_approved_may_run(case: Case) -> None:
 
 def test_only_production_needs_an_approval(case: Case) -> None:
     lab = environment("laboratory")
-    words = guard.check_approval(lab, case.experiment, Consent(), NOW)
+    words = guard.check_approval(lab, case.what, Consent(), NOW)
     assert words == "not needed in laboratory"
 
 
 @pytest.mark.parametrize("consent", [Consent(), Consent(operator="bob"), Consent("x", "", Path())])
 def test_production_without_approval_or_operator(case: Case, consent: Consent) -> None:
-    words = refused(lambda: guard.check_approval(case.production, case.experiment, consent, NOW))
+    words = refused(lambda: guard.check_approval(case.production, case.what, consent, NOW))
     assert "which needs an approval and the name of who runs it" in words
 
 
@@ -124,9 +127,18 @@ def test_nobody_runs_what_he_approved(case: Case, operator: str) -> None:
     assert "that takes two" in refused(lambda: case.check(operator=operator))
 
 
-def test_a_file_that_was_changed_after_the_approval(case: Case) -> None:
-    case.experiment.write_text("title: it \n")
-    assert "is another file than the one that was approved" in refused(case.check)
+@pytest.mark.parametrize(
+    ("part", "now"),
+    [
+        ("experiment", {"title": "it "}),
+        ("journeys", {"balance": {"within": 3.0}}),
+        ("objectives", {"recovery": {"limit": 61.0}}),
+    ],
+)
+def test_what_was_changed_after_the_approval(case: Case, part: str, now: object) -> None:
+    """A promise that is loosened afterwards is not what was approved."""
+    case.what[part] = now
+    assert "are not those that were approved" in refused(case.check)
 
 
 def test_an_approval_for_another_environment(case: Case) -> None:
@@ -211,12 +223,12 @@ def test_a_file_that_is_no_approval(case: Case, tmp_path: Path, content: str) ->
     path = tmp_path / "approval.json"
     path.write_text(content)
     consent = Consent("wallet-prod", "bob", path)
-    words = refused(lambda: guard.check_approval(case.production, case.experiment, consent, NOW))
+    words = refused(lambda: guard.check_approval(case.production, case.what, consent, NOW))
     assert "it is not one" in words
 
 
 def test_an_approval_that_is_not_there(case: Case, tmp_path: Path) -> None:
     consent = Consent("wallet-prod", "bob", tmp_path / "nowhere.json")
     assert "it is not one" in refused(
-        lambda: guard.check_approval(case.production, case.experiment, consent, NOW)
+        lambda: guard.check_approval(case.production, case.what, consent, NOW)
     )

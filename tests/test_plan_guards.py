@@ -75,7 +75,8 @@ class Production:
         """What the person says, with Ana's approval of the experiment as it is now."""
         path = self.here.path(self.name)
         there = read_environment(self.here.environment)
-        given = guard.approve(path, there, self.key, utc_now(), timedelta(hours=1))
+        what = plan.read(path, self.here.environment).substance()
+        given = guard.approve(what, there, self.key, utc_now(), timedelta(hours=1))
         approval = self.here.folder / "approval.json"
         approval.write_text(json.dumps(given))
         return Consent(**{"approval": approval, **self.said})

@@ -34,14 +34,16 @@ def command(
 ) -> None:
     """Approve EXPERIMENT as the second person that production needs.
 
-    The approval is for this very file, in this environment, and for so long. You cannot run what
-    you have approved: that is for somebody else, who gives the file with `--approval`.
+    The approval is for this experiment with its journeys and objectives as they are now, in this
+    environment, and for so long. You cannot run what you have approved: that is for somebody else,
+    who gives the file with `--approval`.
     """
-    from holdfast import documents, guard
+    from holdfast import guard, plan
     from holdfast.clock import utc_now
 
-    environment = documents.read_environment(environment_path)
-    given = guard.approve(experiment, environment, key, utc_now(), timedelta(hours=hours))
+    read = plan.read(experiment, environment_path)
+    environment, lasts = read.environment, timedelta(hours=hours)
+    given = guard.approve(read.substance(), environment, key, utc_now(), lasts)
     path = out or experiment.with_suffix(".approval.json")
     path.write_text(json.dumps(given, indent=1) + "\n")
     click.echo(

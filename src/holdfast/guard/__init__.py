@@ -5,7 +5,7 @@ the next step. Nothing here has a default that allows.
 """
 
 from holdfast.guard.answers import Answer, Answers
-from holdfast.guard.approval import approve, check_approval, digest
+from holdfast.guard.approval import approve, check_approval
 from holdfast.guard.consent import Consent, check_cluster, check_confirmed, check_environment
 from holdfast.guard.disruption import check_disruption, disruption_of_a_zone
 from holdfast.guard.health import check_alerts, check_burn, check_error_budget
@@ -57,7 +57,6 @@ __all__ = [
     "check_windows",
     "check_zone",
     "choose",
-    "digest",
     "disruption_of_a_zone",
     "predict",
     "victims_by_zone",

@@ -1,14 +1,16 @@
 """A second person's approval of one experiment in one environment, signed with Ed25519.
 
-The file names its approver, the environment, the SHA-256 of the experiment file and until when it
-holds, 24 h after it was given at most. The public keys of those who may approve stand in the
-environment file, where a change of them is reviewed.
+The file names its approver, the environment, the SHA-256 of what would run (the experiment, its
+journeys and its objectives, as they were read) and until when it holds, 24 h after it was given at
+most. The public keys of those who may approve stand in the environment file, where a change of them
+is reviewed.
 """
 
 import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,24 +26,15 @@ _FIELDS = ("approver", "environment", "experiment", "approved", "expires")
 _MAX_BYTES = 1 << 16
 
 
-def digest(experiment: Path) -> str:
-    """The SHA-256 of an experiment file.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
-    try:
-        return hashlib.sha256(experiment.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InvalidInput(
-            str(experiment), f"cannot be read: {error.strerror}", "Check the path"
-        ) from None
+def digest(what: Mapping[str, Any]) -> str:
+    """The SHA-256 of what would run: `plan.Plan.substance`, as JSON with its keys in order."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def approve(
-    experiment: Path, environment: Environment, key: Path, now: datetime, lasts: timedelta
+    what: Mapping[str, Any], environment: Environment, key: Path, now: datetime, lasts: timedelta
 ) -> dict[str, str]:
-    """The approval of an experiment, given now by the owner of a private key.
+    """The approval of what would run, given now by the owner of a private key.
 
     Raises:
         InvalidInput: no usable key, or a time that is none.
@@ -61,7 +54,7 @@ def approve(
     said = {
         "approver": mine[0],
         "environment": environment.name,
-        "experiment": digest(experiment),
+        "experiment": digest(what),
         "approved": now.isoformat(timespec="seconds"),
         "expires": (now + lasts).isoformat(timespec="seconds"),
     }
@@ -69,9 +62,9 @@ def approve(
 
 
 def check_approval(
-    environment: Environment, experiment: Path, consent: Consent, now: datetime
+    environment: Environment, what: Mapping[str, Any], consent: Consent, now: datetime
 ) -> str:
-    """In production: did a second person approve this very file, for here and for now?"""
+    """In production: did a second person approve exactly this, for here and for now?"""
     if environment.kind != "production":
         return f"not needed in {environment.kind}"
     if consent.approval is None or not consent.operator:
@@ -88,19 +81,21 @@ def check_approval(
             f"it is not signed by {said['approver']} as `policy.approvers` knows them",
             "Let an approver of this environment run `holdfast approve`",
         )
-    if why := _wrong(environment, experiment, consent, said) or _out_of_time(said, now):
-        raise Refused(place, why, "Let another approver run `holdfast approve` for this file, here")
+    if why := _wrong(environment, what, consent, said) or _out_of_time(said, now):
+        raise Refused(place, why, "Let another approver run `holdfast approve` for this, here")
     return f"{said['approver']} approved it until {said['expires']}, {consent.operator} runs it"
 
 
-def _wrong(environment: Environment, experiment: Path, consent: Consent, said: Any) -> str:
+def _wrong(
+    environment: Environment, what: Mapping[str, Any], consent: Consent, said: dict[str, str]
+) -> str:
     """What it is about, or whose it is, if that is not as it has to be."""
     if said["approver"].strip().casefold() == consent.operator.strip().casefold():
         return f"{said['approver']} approved it and would run it: that takes two"
     if said["environment"] != environment.name:
         return f"it is for {said['environment']}"
-    if said["experiment"] != digest(experiment):
-        return f"{experiment} is another file than the one that was approved"
+    if said["experiment"] != digest(what):
+        return "the experiment, its journeys or its objectives are not those that were approved"
     return ""
 
 

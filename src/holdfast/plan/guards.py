@@ -26,7 +26,7 @@ def ask(plan: Plan, consent: Consent, answers: Answers) -> None:
     hear = answers.hear
     hear(guard.check_environment, environment, extension.environments)
     hear(guard.check_confirmed, environment, consent)
-    hear(guard.check_approval, environment, plan.experiment.path, consent, now)
+    hear(guard.check_approval, environment, plan.substance(), consent, now)
     hear(guard.check_windows, environment, now, longest_s)
     hear(guard.check_freeze, environment, now, longest_s)
     hear(guard.check_hold, plan.hold_s()[1], environment.policy)

@@ -36,16 +36,22 @@ class Plan:
             "name": self.experiment.name,
             "title": self.experiment.title,
             "control": self.control,
-            "experiment": self.experiment.document,
-            "extension": self.experiment.extension.model_dump(mode="json"),
+            **self.substance(),
             "environment": self.environment.model_dump(mode="json"),
-            "journeys": {k: v.model_dump(mode="json") for k, v in self.journeys.items()},
-            "objectives": {k: v.model_dump(mode="json") for k, v in self.objectives.items()},
             "targets": self.targets,
             "systems": self.systems,
             "burn": plain(self.burn()),
             "guards": [one.record() for one in self.guards],
             "prediction": self.prediction,
+        }
+
+    def substance(self) -> dict[str, Any]:
+        """What would be done, by which customers, and what is promised: what a person approves."""
+        return {
+            "experiment": self.experiment.document,
+            "extension": self.experiment.extension.model_dump(mode="json"),
+            "journeys": {k: v.model_dump(mode="json") for k, v in self.journeys.items()},
+            "objectives": {k: v.model_dump(mode="json") for k, v in self.objectives.items()},
         }
 
     def refusals(self) -> list[HoldfastError]:
