@@ -1,6 +1,6 @@
 """The rows of a ledger and of the banks' record, their shape checked.
 
-Hundreds of thousands of them are read; what is wrong with one is looked for only when it is wrong.
+What is wrong with one is looked for only when it is wrong.
 """
 
 from collections import defaultdict
@@ -28,24 +28,9 @@ class Row(NamedTuple):
     net: Mapping[str, int]
 
     @property
-    def is_right(self) -> bool:
-        """Is it settled, and moved what it should? The common case, without making a dictionary."""
-        net = self.net
-        return (
-            self.state == "settled"
-            and len(net) == 3
-            and net.get(self.account) == -(self.amount + self.fee) < 0
-            and net.get(FEES) == self.fee > 0
-            and net.get(f"settlement:{self.rail}") == self.amount
-        ) or (self.state == "settled" and net == self.right)
-
-    @property
-    def right(self) -> dict[str, int]:
+    def right(self) -> Mapping[str, int]:
         """What a settled transfer moves."""
-        moved = {self.account: -(self.amount + self.fee)}
-        for account, cents in ((f"settlement:{self.rail}", self.amount), (FEES, self.fee)):
-            moved[account] = moved.get(account, 0) + cents
-        return _without_zeros(moved)
+        return moved(self.account, self.rail, self.amount, self.fee)
 
 
 class Ledger:
@@ -67,22 +52,46 @@ class Ledger:
                 self.pending.add(row.id)
 
 
-def settled(settlements: Iterable[Json]) -> Mapping[str, list[int]]:
-    """What the banks settled, in cents, by the number of the transfer.
+def settled(raw: Json) -> tuple[str, int]:
+    """The number of a transfer that a bank settled, and the cents.
 
     Raises:
-        ValueError: a row is not what it has to be.
+        ValueError: the row is not what it has to be.
     """
-    paid: defaultdict[str, list[int]] = defaultdict(list)
-    for raw in settlements:
-        try:
-            number, cents = raw["end_to_end_id"], raw["amount_cents"]
-        except (KeyError, TypeError):
-            number, cents = "", None
-        if type(number) is not str or not number or type(cents) is not int:
-            number, cents = _text(raw, "end_to_end_id"), _cents(raw, "amount_cents")
-        paid[number].append(cents)
-    return paid
+    try:
+        number, cents = raw["end_to_end_id"], raw["amount_cents"]
+    except (KeyError, TypeError):
+        number, cents = "", None
+    if type(number) is not str or not number or type(cents) is not int:
+        return _text(raw, "end_to_end_id"), _cents(raw, "amount_cents")
+    return number, cents
+
+
+def moved(account: str, rail: str, amount: int, fee: int) -> dict[str, int]:
+    """What a settled transfer moves: by account, what each gains, in cents."""
+    payment = f"settlement:{rail}"
+    gains = {account: -(amount + fee), payment: amount, FEES: fee}
+    if len(gains) < 3:  # two of the accounts are one
+        gains = {account: -(amount + fee)}
+        for name, cents in ((payment, amount), (FEES, fee)):
+            gains[name] = gains.get(name, 0) + cents
+    return _without_zeros(gains) if 0 in gains.values() else gains
+
+
+def net(postings: Any) -> dict[str, int]:
+    """What postings move: by account, what each gains, in cents; whose gain is 0 is left out.
+
+    Raises:
+        TypeError: one of them is not what it has to be.
+        KeyError: a member is missing.
+    """
+    gains: dict[str, int] = {}
+    for posting in postings:
+        account, cents = posting["account"], posting["amount_cents"]
+        if type(account) is not str or not account or type(cents) is not int:
+            raise TypeError
+        gains[account] = gains.get(account, 0) + cents
+    return _without_zeros(gains) if 0 in gains.values() else gains
 
 
 def _row(raw: Json) -> Row:
@@ -97,7 +106,7 @@ def _row(raw: Json) -> Row:
             raw["amount_cents"],
             raw["fee_cents"],
             raw["state"],
-            _net(postings),
+            net(postings),
         )
     except (KeyError, TypeError, AttributeError):
         row = None
@@ -107,18 +116,8 @@ def _row(raw: Json) -> Row:
     return row
 
 
-def _net(postings: Any) -> dict[str, int]:
-    net: dict[str, int] = {}
-    for posting in postings:
-        account, cents = posting["account"], posting["amount_cents"]
-        if type(account) is not str or not account or type(cents) is not int:
-            raise TypeError
-        net[account] = net.get(account, 0) + cents
-    return _without_zeros(net) if 0 in net.values() else net
-
-
-def _without_zeros(moved: dict[str, int]) -> dict[str, int]:
-    return {account: cents for account, cents in moved.items() if cents}
+def _without_zeros(gains: dict[str, int]) -> dict[str, int]:
+    return {account: cents for account, cents in gains.items() if cents}
 
 
 def _is_well_formed(row: Row) -> bool:

@@ -3,11 +3,11 @@
 Sound only once nothing moves any more: every transfer reached a final state, or it is unresolved.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from holdfast.measure.ledger import FINAL, PENDING, Ledger, Row, settled
+from holdfast.measure.ledger import FINAL, PENDING, Row
+from holdfast.measure.usual import Rest, unusual
 from holdfast.model import Json, Sample
 from holdfast.verdict import Verdict
 
@@ -47,9 +47,9 @@ class Money:
 
 
 def reconcile(
-    samples: Iterable[Sample],
-    ledger: Iterable[Json],
-    settlements: Iterable[Json],
+    samples: Collection[Sample],
+    ledger: Collection[Json],
+    settlements: Collection[Json],
     settled_before: Collection[str] | None = None,
 ) -> Money:
     """Match every transfer that customers sent with its postings and with the banks' record.
@@ -63,39 +63,32 @@ def reconcile(
     Raises:
         ValueError: a row of the ledger or of the settlements is not what it has to be.
     """
-    sent: defaultdict[str, list[Sample]] = defaultdict(list)
-    for one in samples:
-        if one.id:
-            sent[one.id].append(one)
-    read = Ledger(ledger)
-    rows, by_end, paid = read.by_id, read.by_end, settled(settlements)
+    return compare(unusual(samples, ledger, settlements), settled_before)
+
+
+def compare(rest: Rest, settled_before: Collection[str] | None = None) -> Money:
+    """Match what was not right at first sight, each request, row and settlement by itself."""
+    sent, paid = rest.asked, rest.paid
+    rows, by_end = rest.ledger.by_id, rest.ledger.by_end
     nobody = paid.keys() - by_end.keys()
-    late = nobody - set(settled_before) if settled_before is not None else set()
+    late = nobody - set(settled_before) if nobody and settled_before is not None else set()
     differences = [
         *(found for id_, asked in sent.items() for found in _told(asked, rows.get(id_, []))),
         *(found for same in rows.values() for found in _posted(same)),
-        *(found for number, same in by_end.items() for found in _settled(same, paid.get(number))),
+        *(found for end, same in by_end.items() for found in _settled(same, paid.get(end, ()))),
         *(_unaccounted(number, paid[number]) for number in nobody - late),
     ]
     return Money(
         tuple(sorted(set(differences), key=lambda one: (one.kind, one.id, one.why))),
-        len(sent),
-        tuple(sorted(id_ for id_ in read.pending if id_ in sent)),
-        sum(len(rows[id_]) for id_ in rows.keys() - sent.keys()),
+        rest.right + len(sent),
+        tuple(sorted(id_ for id_ in rest.ledger.pending if id_ in sent)),
+        rest.foreign + sum(len(rows[id_]) for id_ in rows.keys() - sent.keys()),
         len(late),
     )
 
 
-def _told(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterable[Difference]:
+def _told(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterator[Difference]:
     """Does the ledger agree with what the customer was told?"""
-    first = asked[0]
-    is_usual = len(rows) == len(asked) == 1 and first.outcome == "ok"
-    if is_usual and rows[0][3:5] + rows[0][6:7] == (first.account, first.amount_cents, "settled"):
-        return ()  # as nearly all are: no generator is made for it
-    return _told_otherwise(asked, rows)
-
-
-def _told_otherwise(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterator[Difference]:
     first = asked[0]
     states = {row.state for row in rows}
     if any(one.outcome == "ok" for one in asked):
@@ -118,14 +111,8 @@ def _told_otherwise(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterator[Di
             yield Difference("wrong amount", first.id, off, why)
 
 
-def _posted(rows: Sequence[Row]) -> Iterable[Difference]:
+def _posted(rows: Sequence[Row]) -> Iterator[Difference]:
     """Are the postings of one id those of its state?"""
-    if len(rows) == 1 and rows[0].is_right:
-        return ()
-    return _posted_otherwise(rows)
-
-
-def _posted_otherwise(rows: Sequence[Row]) -> Iterator[Difference]:
     if len(rows) > 1:
         kind = "paid twice" if sum(row.state == "settled" for row in rows) > 1 else "recorded twice"
         why = f"{len(rows)} transfers of this id in the ledger"
@@ -170,14 +157,8 @@ def _unaccounted(number: str, amounts: Sequence[int]) -> Difference:
     return Difference("settlement without settled transfer", number, sum(amounts), why)
 
 
-def _settled(rows: Sequence[Row], amounts: Sequence[int] | None) -> Iterable[Difference]:
+def _settled(rows: Sequence[Row], amounts: Sequence[int]) -> Iterator[Difference]:
     """Exactly one settlement for each settled transfer, and none for any other."""
-    if len(rows) == 1 and rows[0].state == "settled" and amounts == [rows[0].amount]:
-        return ()
-    return _settled_otherwise(rows, amounts or ())
-
-
-def _settled_otherwise(rows: Sequence[Row], amounts: Sequence[int]) -> Iterator[Difference]:
     first = rows[0]
     settled = [row for row in rows if row.state == "settled"]
     if len(settled) > len(amounts):
