@@ -515,6 +515,51 @@ def test_two_thousand_requests_without_a_failure_decide_nothing() -> None:
     assert found(told(story)) == {"success": UNKNOWN}
 
 
+def looked(record: Record, phase: str, at: float, n: int, failed: int) -> Record:
+    """The record of a run that had counted so many when it decided whether the phase grows."""
+    counts = {"success": {"n": n, "failed": failed}}
+    return also(record, event(at, "look", phase=phase, grows=True, counts=counts))
+
+
+@pytest.mark.parametrize(("phase", "at", "bad"), [("before", -80, -150), ("after", 110, 35)])
+def test_a_second_look_may_err_with_what_the_first_left_only(
+    phase: str, at: float, bad: int
+) -> None:
+    """1 of 6,400 passes by itself; not when 1 of 3,000 had been seen, since 0 would have passed."""
+    record = failing(1, bad, bad + 1)
+    assert found(record) == {"success": HELD}
+    judgement = judge(looked(record, phase, at, 3_000, 1))
+    assert they.verdicts(judgement) == {"success": UNKNOWN}
+    told_so = "1 of 6399 failed, at most 0.1028% at the second look (first: 1 of 3000)"
+    assert told_so in they.why(judgement, "success")
+    observed = next(o for o in judgement.observations if o.name == f"success-{phase}")
+    assert observed.detail["first_look"] == {"bad": 1, "n": 3_000}
+
+
+def test_a_second_look_passes_when_the_first_could_not() -> None:
+    """2,400 requests without a failure decide nothing, and 6,400 with one do."""
+    judgement = judge(looked(failing(1, -60, -59), "before", -100, 2_400, 0))
+    assert they.verdicts(judgement) == {"success": HELD}
+    assert "at the second look (first: 0 of 2400)" in they.why(judgement, "success")
+
+
+def test_a_phase_whose_first_look_decided_is_judged_as_one() -> None:
+    record = looked(failing(1, -10, -9), "before", -10.5, 5_900, 0)
+    judgement = judge(record)
+    assert they.verdicts(judgement) == {"success": HELD}
+    assert "second look" not in they.why(judgement, "success")
+
+
+@pytest.mark.parametrize(("n", "failed"), [(3_300, 0), (3_000, 2)])
+def test_a_first_look_that_counted_what_is_not_recorded_decides_nothing(
+    n: int, failed: int
+) -> None:
+    """3,200 requests were due by then, and one failed in all."""
+    judgement = judge(looked(failing(1, -150, -149), "before", -80, n, failed))
+    assert they.verdicts(judgement) == {"success": UNKNOWN}
+    assert "(the first look counted others)" in they.why(judgement, "success")
+
+
 # ── known truths: failover ────────────────────────────────────────────────────────────────────────
 
 

@@ -2,12 +2,19 @@
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf
 
 from holdfast.clock import SECOND
 from holdfast.judge.finding import Ground, Judged, finding
-from holdfast.measure import below, rank_above, upper_bound
+from holdfast.measure import (
+    Look,
+    below,
+    below_twice,
+    rank_above,
+    upper_bound,
+    upper_bound_twice,
+)
 from holdfast.model import Interval, Observation, Window
 from holdfast.samples import Track
 from holdfast.verdict import Verdict, worst
@@ -108,19 +115,52 @@ def latency(name: str, ground: Ground) -> Judged:
 
 
 def success(name: str, ground: Ground) -> Judged:
-    """Failures of transfers at 95 % confidence, before and after: never pooled."""
+    """Failures of transfers at 95 % confidence, before and after: never pooled.
+
+    Where the run had looked at a phase before it was over, over both looks.
+    """
     objective = ground.record.plan["objectives"][name]
     track = ground.samples.of_journey(objective["journey"])
     observations, verdicts, words = [], [], []
     for phase, window in (("before", ground.before), ("after", ground.timeline.after)):
         due = track.due(window)
-        failed = len(due) - track.outcome[due.start : due.stop].count("ok")
-        verdicts.append(below(failed, len(due), float(objective["limit"])))
-        bound = upper_bound(failed, len(due))
-        words.append(f"{phase}: {failed} of {len(due)} failed, at most {bound:.4%}")
-        observations.append(_share(f"{name}-{phase}", failed, len(due), window))
+        seen = Look(len(due) - track.outcome[due.start : due.stop].count("ok"), len(due))
+        first = _first_look(name, ground, phase)
+        verdict, bound, how = _decided(seen, first, float(objective["limit"]))
+        if first and (first.bad > seen.bad or first.n > _due_at_look(ground, phase, track, window)):
+            verdict, how = Verdict.UNKNOWN, " (the first look counted others)"
+        verdicts.append(verdict)
+        words.append(f"{phase}: {seen.bad} of {seen.n} failed, at most {bound:.4%}{how}")
+        observed = _share(f"{name}-{phase}", seen.bad, seen.n, window)
+        detail = {"upper_bound_95": bound, "first_look": first and asdict(first)}
+        observations.append(replace(observed, detail={**observed.detail, **detail}))
     why = "; ".join(words) + " at 95 % confidence"
     return _trusted(finding(name, ground, worst(verdicts), why, *observations), ground)
+
+
+def _first_look(name: str, ground: Ground, phase: str) -> Look | None:
+    """What the run had counted when it decided whether the phase should grow."""
+    look = ground.timeline.looks.get(phase)
+    counts = look["counts"].get(name) if look else None
+    return Look(int(counts["failed"]), int(counts["n"])) if counts else None
+
+
+def _due_at_look(ground: Ground, phase: str, track: Track, window: Window) -> int:
+    """How many requests of the window were due when the run looked."""
+    look_ns = int(ground.timeline.looks[phase]["mono_ns"])
+    return len(track.due(replace(window, end_ns=min(window.end_ns, look_ns))))
+
+
+def _decided(seen: Look, first: Look | None, limit: float) -> tuple[Verdict, float, str]:
+    """The verdict, the share that is not exceeded, and what was seen at a first look."""
+    bound = upper_bound(seen.bad, seen.n)
+    if first is None:
+        return below(seen.bad, seen.n, limit), bound, ""
+    verdict = below_twice(first, seen, limit)
+    if below(first.bad, first.n, limit) is Verdict.HELD:
+        return verdict, bound, ""
+    bound = upper_bound_twice(first, seen, limit)
+    return verdict, bound, f" at the second look (first: {first.bad} of {first.n})"
 
 
 def _took(track: Track, due: range, outcomes: Collection[str]) -> list[int]:

@@ -1,6 +1,7 @@
 """When what happened: the instants of a run, read from its events."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from holdfast.clock import SECOND, Anchor
 from holdfast.errors import InvalidInput
@@ -15,6 +16,7 @@ class Timeline:
     """The instants that everything is measured from, in monotonic nanoseconds.
 
     `undo_ns` is when the undo began; for a fault that cannot be undone, when the wait ended.
+    `looks` holds, by phase, what the run saw when it decided whether the phase should grow.
     """
 
     start: Anchor
@@ -26,6 +28,7 @@ class Timeline:
     aborted: str
     remains: str
     ended_early: str
+    looks: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def began_ns(self) -> int:
@@ -91,6 +94,7 @@ def read(record: Record) -> Timeline:
         aborted=_why(events, "abort") or broke_off,
         remains=_remains(events, faults, broke_off),
         ended_early=_why(events, "ended_early"),
+        looks={str(one["phase"]): one for one in reversed(_named(events, "look"))},
     )
 
 

@@ -25,6 +25,7 @@ from holdfast.measure.counters import (
     scrapes,
     value_at,
 )
+from holdfast.measure.looks import Look, below_twice, upper_bound_twice
 from holdfast.measure.money import Difference, Money, reconcile
 from holdfast.measure.outages import Outage
 from holdfast.measure.ratio import below, lower_bound, needed, rank_above, upper_bound
@@ -41,6 +42,7 @@ __all__ = [
     "Count",
     "Difference",
     "Entrance",
+    "Look",
     "Money",
     "Outage",
     "Recovery",
@@ -51,6 +53,7 @@ __all__ = [
     "bad_and_total",
     "bad_over_time",
     "below",
+    "below_twice",
     "carried_by_backup",
     "claim",
     "first_lasting_window",
@@ -72,5 +75,6 @@ __all__ = [
     "states",
     "tolerance",
     "upper_bound",
+    "upper_bound_twice",
     "value_at",
 ]

@@ -1,6 +1,7 @@
 """Exact bounds of a share (Clopper-Pearson, one-sided), and the verdict that follows from them.
 
-For steady state only: failures that come in bursts break the binomial. With one look at the data.
+For steady state only: failures that come in bursts break the binomial. With one look at the data;
+`looks` is for two.
 """
 
 import math
@@ -30,7 +31,7 @@ def upper_bound(bad: int, n: int, confidence: float = CONFIDENCE) -> float:
         if middle in (low, high):
             break
         # the chance to see so few, were the share this large
-        if _at_most(bad, n, middle) > 1 - confidence:
+        if at_most(bad, n, middle) > 1 - confidence:
             low = middle
         else:
             high = middle
@@ -74,20 +75,22 @@ def rank_above(share: float, n: int, confidence: float = CONFIDENCE) -> int | No
     At this confidence, whatever the distribution: 996 of 1,000 for 0.99. None when n is too small
     for any of them to do so (299 for 0.99, 59 for 0.95).
     """
-    if n == 0 or _at_most(n - 1, n, share) < confidence:
+    if n == 0 or at_most(n - 1, n, share) < confidence:
         return None
     low, high = 0, n
     while high - low > 1:
         middle = (low + high) // 2
-        if _at_most(middle - 1, n, share) >= confidence:
+        if at_most(middle - 1, n, share) >= confidence:
             high = middle
         else:
             low = middle
     return high
 
 
-def _at_most(hits: int, n: int, share: float) -> float:
+def at_most(hits: int, n: int, share: float) -> float:
     """The chance of at most so many hits among n, were the share of hits this large."""
+    if not 0 <= hits < n:
+        return float(hits >= n)
     return _beta(n - hits, hits + 1, 1 - share)
 
 

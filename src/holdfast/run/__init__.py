@@ -18,13 +18,12 @@ from holdfast import customers, heal, lock, supervision
 from holdfast.clock import SECOND, Anchor, now_ns, sleep, ticks
 from holdfast.context import KEY, Context
 from holdfast.errors import HoldfastError, Refused
-from holdfast.measure import below
 from holdfast.plan import GROWTH, Plan
 from holdfast.probes import ledger
 from holdfast.run.interrupts import Signals
+from holdfast.run.looks import first_look
 from holdfast.run.watch import Watch
 from holdfast.store import RESERVE, RESERVE_BYTES, Run
-from holdfast.verdict import Verdict
 
 type Tell = Callable[[str, float], None]
 
@@ -100,9 +99,8 @@ def _phases(
     plan: Plan, here: Context, load: customers.Customers, signals: Signals, tell: Tell
 ) -> None:
     extension = plan.experiment.extension
-    _phase(here, "before")
     tell("before: steady state", extension.before)
-    _watch_customers(plan, here, load, extension.before)
+    _steady(plan, here, load, "before", extension.before)
     _phase(here, "fault")
     tell("fault: held until customers recover", plan.hold_s()[1])
     journal = _chaos_toolkit(plan, here, signals)
@@ -114,9 +112,8 @@ def _phases(
     signals.rearm()
     if remains or not here.faults():
         return
-    _phase(here, "after")
     tell("after: steady state", extension.after)
-    _watch_customers(plan, here, load, extension.after)
+    _steady(plan, here, load, "after", extension.after)
 
 
 def _start_customers(plan: Plan, here: Context) -> customers.Customers:
@@ -132,14 +129,17 @@ def _start_customers(plan: Plan, here: Context) -> customers.Customers:
     )
 
 
-def _watch_customers(plan: Plan, here: Context, load: customers.Customers, length_s: float) -> None:
-    """Let a phase pass; once, up to its bound, it grows when success could not be decided.
-
-    To look more often, and to stop when the answer pleases, would pass falsely more often.
-    """
+def _steady(
+    plan: Plan, here: Context, load: customers.Customers, name: str, length_s: float
+) -> None:
+    """Let a phase pass; once, up to its bound, it grows when success could not be decided."""
+    _phase(here, name)
     began = now_ns()
     _stay(load, length_s)
-    if not _decided(plan, here, began):
+    recent = [one for one in customers.recent(here.run, began) if one.scheduled_ns >= began]
+    look = first_look(name, plan.objectives, recent)
+    here.run.append("events.jsonl", look)
+    if look["grows"]:
         _stay(load, length_s * (GROWTH - 1))
 
 
@@ -149,17 +149,6 @@ def _stay(load: customers.Customers, length_s: float) -> None:
             raise HoldfastError(
                 "the customers' process", "it ended before its time", "Read samples/customers.log"
             )
-
-
-def _decided(plan: Plan, here: Context, since_ns: int) -> bool:
-    sent = [one for one in customers.recent(here.run, since_ns) if one.scheduled_ns >= since_ns]
-    for objective in plan.objectives.values():
-        mine = [one for one in sent if one.journey == objective.journey]
-        failed = sum(one.outcome != "ok" for one in mine)
-        verdict = below(failed, len(mine), objective.limit)
-        if objective.kind == "success" and verdict is Verdict.UNKNOWN:
-            return False
-    return True
 
 
 def _why_no_fault(journal: Any) -> str:
