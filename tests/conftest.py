@@ -23,6 +23,24 @@ from lab.progress import Progress
 from tests.fakes import FakeKubernetes, FakePrometheus, absent, serving
 
 TOXIPROXY_HOST = "127.10.0.11"
+MEASURING = {"test_experiments", "test_controls"}  # on a lab of their own, which nothing disturbs
+WITHOUT_A_LAB = {"test_edge", "test_guard_queries"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 3`, three processes work side by side, two of them with a lab of their own."""
+    for item in items:
+        name = item.path.stem
+        group = "unit" if item.path.parent.name != "lab" or name in WITHOUT_A_LAB else "systems"
+        item.add_marker(pytest.mark.xdist_group("measuring" if name in MEASURING else group))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Unit tests take the time that the labs beside them leave."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        (group,) = next(item.iter_markers("xdist_group")).args
+        policy = os.SCHED_IDLE if group == "unit" else os.SCHED_OTHER
+        os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
 @pytest.fixture
