@@ -27,6 +27,7 @@ MEASURING = {"test_experiments", "test_controls"}  # on a lab of their own, whic
 WITHOUT_A_LAB = {"test_edge", "test_guard_queries"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `-n 3`, three processes work side by side, two of them with a lab of their own."""
     for item in items:
