@@ -5,12 +5,13 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
+from xdist.scheduler import LoadScopeScheduling
 
 from holdfast import lock
 from holdfast.clock import until
@@ -27,20 +28,30 @@ MEASURING = {"test_experiments", "test_controls"}  # on a lab of their own, whic
 WITHOUT_A_LAB = {"test_edge", "test_guard_queries"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """With `-n 3`, three processes work side by side, two of them with a lab of their own."""
-    for item in items:
-        name = item.path.stem
-        group = "unit" if item.path.parent.name != "lab" or name in WITHOUT_A_LAB else "systems"
-        item.add_marker(pytest.mark.xdist_group("measuring" if name in MEASURING else group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def group(nodeid: str) -> str:
+    """Which of them runs a test: `measuring`, `systems` or `unit`."""
+    path = PurePath(nodeid.partition("::")[0])
+    if path.stem in MEASURING:
+        return "measuring"
+    return "systems" if path.parent.name == "lab" and path.stem not in WITHOUT_A_LAB else "unit"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    """Whole groups are handed out, never single tests."""
+    return SideBySide(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Unit tests take the time that the labs beside them leave."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        (group,) = next(item.iter_markers("xdist_group")).args
-        policy = os.SCHED_IDLE if group == "unit" else os.SCHED_OTHER
+        policy = os.SCHED_IDLE if group(item.nodeid) == "unit" else os.SCHED_OTHER
         os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
