@@ -24,34 +24,31 @@ from lab.progress import Progress
 from tests.fakes import FakeKubernetes, FakePrometheus, absent, serving
 
 TOXIPROXY_HOST = "127.10.0.11"
-MEASURING = {"test_experiments", "test_controls"}  # on a lab of their own, which nothing disturbs
 WITHOUT_A_LAB = {"test_edge", "test_guard_queries"}
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """With `-n 3`, three processes work side by side, two of them with a lab of their own."""
+    """With `-n 2`, unit tests run beside the lab and its tests."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return group(nodeid)
+        return "lab" if needs_the_lab(nodeid) else "unit"
 
 
-def group(nodeid: str) -> str:
-    """Which of them runs a test: `measuring`, `systems` or `unit`."""
+def needs_the_lab(nodeid: str) -> bool:
+    """Is it a test of the lab's group?"""
     path = PurePath(nodeid.partition("::")[0])
-    if path.stem in MEASURING:
-        return "measuring"
-    return "systems" if path.parent.name == "lab" and path.stem not in WITHOUT_A_LAB else "unit"
+    return path.parent.name == "lab" and path.stem not in WITHOUT_A_LAB
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
-    """Whole groups are handed out, never single tests."""
+    """Both groups are handed out whole."""
     return SideBySide(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Unit tests take the time that the labs beside them leave."""
+    """Unit tests take the time that the lab beside them leaves."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        policy = os.SCHED_IDLE if group(item.nodeid) == "unit" else os.SCHED_OTHER
+        policy = os.SCHED_OTHER if needs_the_lab(item.nodeid) else os.SCHED_IDLE
         os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
