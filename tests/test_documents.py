@@ -437,9 +437,7 @@ ANYTHING = st.recursive(
 )
 
 
-ONE_FILE = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ONE_FILE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def said(read: Callable[[Path], object], path: Path) -> str:

@@ -499,9 +499,7 @@ PLACES = [
 
 
 @given(place=st.sampled_from(PLACES), data=ANYTHING)
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_anything_in_an_experiment_is_read_or_refused(
     write: Callable[[Any], Path], place: str, data: object
 ) -> None:

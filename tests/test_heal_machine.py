@@ -243,6 +243,6 @@ class Healing(RuleBasedStateMachine):
 
 
 Healing.TestCase.settings = settings(
-    max_examples=400 if LONG else 12, stateful_step_count=30 if LONG else 10, deadline=None
+    max_examples=400 if LONG else 12, stateful_step_count=30 if LONG else 10
 )
 TestHealing = Healing.TestCase

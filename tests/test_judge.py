@@ -800,7 +800,7 @@ def lost(record: Record, what: str, name: str | None, span: tuple[float, float] 
 
 @pytest.mark.parametrize("story", [BAD, BAD_KILL], ids=lambda one: one.kind)
 @given(losses=st.lists(LOSSES, min_size=1, max_size=3))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_less_evidence_never_makes_a_promise_held(
     story: Story, losses: list[tuple[str, str | None, tuple[float, float] | None]]
 ) -> None:

@@ -82,7 +82,7 @@ def chance(n: int, bad: int, share: Fraction) -> Fraction:
 
 
 @given(COUNTS)
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 def test_at_its_limit_a_share_errs_in_at_most_one_run_of_twenty(
     counts: tuple[int, int, float],
 ) -> None:

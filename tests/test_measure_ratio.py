@@ -112,7 +112,7 @@ def test_the_rank_that_a_percentile_does_not_exceed(share: float, n: int, rank: 
     assert rank_above(share, n) == rank
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(5, 120), st.sampled_from([0.5, 0.9, 0.95, 0.975]))
 def test_the_rank_is_the_smallest_that_is_enough(n: int, share: float) -> None:
     """The percentile exceeds the r-th value when at least r of the n lie below it."""

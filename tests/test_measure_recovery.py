@@ -401,7 +401,7 @@ SERVICES = st.sampled_from(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SERVICES, st.randoms())
 def test_the_order_of_samples_does_not_matter(service: Service, chance: random.Random) -> None:
     samples = Customers(rate=70, start=-2, end=14).meet(service)
@@ -410,7 +410,7 @@ def test_the_order_of_samples_does_not_matter(service: Service, chance: random.R
     assert seen(shuffled, hold=13) == seen(samples, hold=13)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SERVICES, st.integers(-ns(0) // 2, 10**15))
 def test_a_shift_in_time_changes_nothing(service: Service, shift: int) -> None:
     samples = Customers(rate=70, start=-2, end=14).meet(service)
@@ -436,7 +436,7 @@ def test_a_shift_in_time_changes_nothing(service: Service, shift: int) -> None:
 RANK = {Verdict.HELD: 0, Verdict.UNKNOWN: 1, Verdict.BROKEN: 2}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SERVICES, st.sets(st.integers(0, 1100), max_size=6), st.floats(1, 12))
 def test_more_bad_requests_never_improve_the_verdict(
     service: Service, spoilt: set[int], limit: float

@@ -177,7 +177,7 @@ def _another_row(draw: st.DrawFn, row: dict[str, Any], how: str) -> dict[str, An
     return {key: value for key, value in row.items() if key != name}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(changed(), st.booleans())
 def test_the_answer_is_that_of_looking_at_everything(books: Books, with_before: bool) -> None:
     before = [f"E{number:031}" for number in range(4)] if with_before else None
