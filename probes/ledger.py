@@ -3,18 +3,25 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from holdfast import context, files
 from holdfast.context import Context
+from holdfast.credentials import secret
+from holdfast.database import Database
+from holdfast.documents import Ledger, Source, Sql
 from holdfast.errors import Unreachable
 from holdfast.fetch import LARGE, Limits, NoAnswer, fetch, with_query
 
 __all__ = ["nothing_unknown"]
 
 UNFINISHED = frozenset({"received", "reserved", "sent", "unknown"})
+TRANSFER = (
+    *("id", "end_to_end_id", "rail", "account", "amount_cents", "fee_cents", "state", "postings"),
+)
+SETTLEMENT = ("end_to_end_id", "amount_cents", "settled_at")
 _CALL_S = 30.0  # one call, from looking up the name to the last byte of the answer
 
 
@@ -25,42 +32,57 @@ def nothing_unknown(since: float, configuration: dict[str, Any] | None = None) -
 
 def unfinished(here: Context, since: float) -> int:
     """How many transfers since then (Unix seconds) have no final state."""
-    text = transfers(here, since)
+    assert here.environment.ledger
+    text = transfers(here.environment.ledger, since)
     try:
         return sum(json.loads(line).get("state") in UNFINISHED for line in text.splitlines())
     except (ValueError, AttributeError, TypeError, RecursionError):
-        url = here.environment.ledger and here.environment.ledger.transfers
-        raise Unreachable(str(url), "a line of it is no transfer", "Look at its log") from None
+        where = str(here.environment.ledger.transfers)
+        raise Unreachable(where, "a line of it is no transfer", "Look at its log") from None
 
 
-def transfers(here: Context, since: float) -> str:
+def transfers(ledger: Ledger, since: float) -> str:
     """Every transfer since then (Unix seconds) with its postings: the wallet's ledger, a line each.
 
     Raises:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
     """
-    assert here.environment.ledger
-    return lines(here.environment.ledger.transfers, since)
+    return lines(ledger.transfers, since, TRANSFER)
 
 
-def settlements(here: Context, since: float) -> str:
+def settlements(ledger: Ledger, since: float) -> str:
     """Every settlement since then (Unix seconds), as the bank side has it, a line each.
 
     Raises:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
     """
-    assert here.environment.ledger
-    return lines(here.environment.ledger.settlements, since)
+    return lines(ledger.settlements, since, SETTLEMENT)
 
 
-def lines(url: str, since: float) -> str:
-    """What a record at this URL holds since then (Unix seconds), as it came.
+def lines(source: Source, since: float, members: Collection[str] = ()) -> str:
+    """What a record holds since then (Unix seconds), as it came; a database's columns are checked.
 
     Raises:
         Unreachable: it does not answer, or what it answers is not lines of JSON.
+        InvalidInput: nobody says where the database is, or psycopg is not installed.
     """
-    if url.startswith("csv:"):
-        return table(Path(url.removeprefix("csv:")))
+    if isinstance(source, Sql):
+        return _queried(source, since, members)
+    if source.startswith("csv:"):
+        return table(Path(source.removeprefix("csv:")))
+    return _fetched(source, since)
+
+
+def _queried(source: Sql, since: float, members: Collection[str]) -> str:
+    database = Database(str(source), secret(source.dsn_env))
+    answer = database.ask(source.query, since, _CALL_S, LARGE)
+    if missing := [name for name in members if name not in answer.columns]:
+        why = f"the query gives no column {', '.join(missing)}"
+        raise Unreachable(database.name, why, "Name its columns like the members of a line")
+    return answer.text
+
+
+def _fetched(url: str, since: float) -> str:
     try:
         answer = fetch(with_query(url, {"since": f"{since:.6f}"}), Limits(_CALL_S, LARGE))
     except NoAnswer as error:

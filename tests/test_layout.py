@@ -27,7 +27,16 @@ ROWS = {
         "addresses",
         "inert",
     },
-    1: {"prometheus", "toxiproxy", "cluster", "store", "documents", "credentials", "fetch"},
+    1: {
+        "prometheus",
+        "toxiproxy",
+        "cluster",
+        "store",
+        "documents",
+        "credentials",
+        "fetch",
+        "database",
+    },
     2: {
         "measure",
         "heal",

@@ -29,12 +29,12 @@ def collect(here: Context) -> None:
     for question in asked:
         for name, answer in _answers(question, here, window_s, at_wall_s).items():
             here.run.write_answer(f"series/{name}.json", answer)
-    if here.environment.ledger:
+    if (books := here.environment.ledger) is not None:
         since = start.wall_ns / SECOND - _LEDGER_BEFORE_S
         # before the ledger, too: what others settle while it is read is no difference
-        _rows(here, "settlements_before", lambda: ledger.settlements(here, since))
-        _rows(here, "transfers", lambda: ledger.transfers(here, since))
-        _rows(here, "settlements", lambda: ledger.settlements(here, since))
+        _rows(here, "settlements_before", lambda: ledger.settlements(books, since))
+        _rows(here, "transfers", lambda: ledger.transfers(books, since))
+        _rows(here, "settlements", lambda: ledger.settlements(books, since))
 
 
 def span(here: Context) -> tuple[Anchor, Anchor]:

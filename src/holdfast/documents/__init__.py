@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from holdfast.documents import ledger as ledgers
 from holdfast.documents.controls import Control, ControlFile
 from holdfast.documents.environment import (
     Breaker,
@@ -18,7 +19,6 @@ from holdfast.documents.environment import (
     Customers,
     Environment,
     Kubernetes,
-    Ledger,
     Prometheus,
     Signal,
     Toxiproxy,
@@ -36,6 +36,7 @@ from holdfast.documents.experiments import (
     Until,
 )
 from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_second, seconds
+from holdfast.documents.ledger import Ledger, Source, Sql
 from holdfast.documents.policy import Alerts, Budget, Calendar, Hours, Policy
 from holdfast.documents.rates import RateFile
 from holdfast.documents.strict_yaml import read_yaml
@@ -70,6 +71,8 @@ __all__ = [
     "RateFile",
     "Request",
     "Signal",
+    "Source",
+    "Sql",
     "Step",
     "Toxiproxy",
     "Until",
@@ -138,9 +141,7 @@ def read_environment(path: Path) -> Environment:
         entrance = entrance.model_copy(update={"ca": beside(entrance.ca)})
     ledger = environment.ledger
     if ledger:
-        sources = {"transfers": ledger.transfers, "settlements": ledger.settlements}
-        tables = {k: f"csv:{beside(v[4:])}" for k, v in sources.items() if v.startswith("csv:")}
-        ledger = ledger.model_copy(update=tables)
+        ledger = ledgers.beside(ledger, path, beside)
     changed = {
         "kubernetes": kubernetes,
         "policy": policy,

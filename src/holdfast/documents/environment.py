@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from holdfast.documents.kinds import Duration, Source, Strict, Url
+from holdfast.documents.kinds import Duration, Strict, Url
+from holdfast.documents.ledger import Ledger
 from holdfast.documents.policy import Policy
 from holdfast.redact import keep_secret
 from holdfast.signals import DEFAULTS, Named
@@ -51,13 +52,6 @@ class Customers(Strict):
     url: Url
     ca: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
     values: dict[str, list[str]]
-
-
-class Ledger(Strict):
-    """Where every transfer's postings, and the bank side's settlements, can be read."""
-
-    transfers: Source
-    settlements: Source
 
 
 class Workload(Strict):

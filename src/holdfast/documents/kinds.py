@@ -72,12 +72,12 @@ DurationText = Annotated[str, AfterValidator(_duration_text)]  # as an activity'
 Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s]*)?$"), AfterValidator(_url)]
 
 
-def _source(text: str) -> str:
+def _place(text: str) -> str:
     return text if text.startswith("csv:") else _url(text)
 
 
-Source = Annotated[
-    str, Field(pattern=r"^(https?://[^\s/@]+(/[^\s]*)?|csv:[^\x00]+)$"), AfterValidator(_source)
+Place = Annotated[  # of a record: where it answers, or its table
+    str, Field(pattern=r"^(https?://[^\s/@]+(/[^\s]*)?|csv:[^\x00]+)$"), AfterValidator(_place)
 ]
 
 

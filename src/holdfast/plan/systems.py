@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from holdfast import guard, lock, rights
 from holdfast.clock import within
 from holdfast.cluster import Cluster, deployed
-from holdfast.documents import Customers, Environment
+from holdfast.documents import Customers, Environment, Source
 from holdfast.errors import HoldfastError, Unreachable
 from holdfast.fetch import Limits, NoAnswer, fetch
 from holdfast.heal import open_systems
-from holdfast.probes.ledger import lines
+from holdfast.probes.ledger import settlements, transfers
 from holdfast.prometheus import Prometheus
 
 _ASK_S = 5.0  # until a system counts as silent
@@ -61,8 +61,10 @@ def questions(environment: Environment) -> dict[str, Callable[[], str]]:
     for url, toxiproxy in open_systems(environment).toxiproxies.items():
         asked[f"toxiproxy {url}"] = toxiproxy.version
     if (ledger := environment.ledger) is not None:
-        asked["ledger"] = lambda: _record(ledger.transfers)
-        asked["settlements"] = lambda: _record(ledger.settlements)
+        asked["ledger"] = lambda: _record(ledger.transfers, lambda: transfers(ledger, _FAR_S))
+        asked["settlements"] = lambda: _record(
+            ledger.settlements, lambda: settlements(ledger, _FAR_S)
+        )
     asked["lock"] = lambda: lock.look(environment)
     if environment.reaper == "required":
         asked["reaper"] = lambda: lock.look_for_reaper(environment)
@@ -91,9 +93,9 @@ def _entrance(entrance: Customers) -> str:
     return "answers"
 
 
-def _record(url: str) -> str:
+def _record(source: Source, read: Callable[[], str]) -> str:
     try:
-        within(_ASK_S, lambda: lines(url, _FAR_S))
+        within(_ASK_S, read)
     except TimeoutError:
-        raise Unreachable(url, f"no answer within {_ASK_S:g} s", "Is it running?") from None
+        raise Unreachable(str(source), f"no answer within {_ASK_S:g} s", "Is it running?") from None
     return "answers"
