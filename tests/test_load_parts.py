@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.clock import SECOND, now_ns
 from holdfast.load import pacing
-from holdfast.load.connections import MAX_AGE, Connection, Entrance, Pool
+from holdfast.load.connections import MAX_AGE, Connection, Entrance, Pool, told_already
 from holdfast.load.process import socket_bound
 from holdfast.load.record import Lateness
 from holdfast.load.schedule import schedule
@@ -201,6 +201,15 @@ def test_a_connection_is_not_used_after_its_time(server: SlowServer) -> None:
     pool = Client(server).pool
     assert Connection(pool, MAX_AGE).usable(now_ns())
     assert not Connection(pool, 0).usable(now_ns())
+
+
+def test_a_connection_that_was_given_up_is_no_failure_of_the_event_loop() -> None:
+    closed = RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+    assert told_already({"message": "Fatal error", "exception": closed, "protocol": object()})
+    assert told_already({"message": "m", "exception": ConnectionResetError(), "future": object()})
+    assert not told_already({"message": "m", "exception": closed})
+    assert not told_already({"message": "m", "exception": OSError(28, "full"), "handle": object()})
+    assert not told_already({"message": "m", "exception": RuntimeError("x"), "protocol": object()})
 
 
 def test_a_request_that_finds_no_socket_is_recorded(server: SlowServer) -> None:

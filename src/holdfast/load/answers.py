@@ -16,6 +16,18 @@ _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _known: dict[bytes, tuple[int, int, bool]] = {}  # head: code, length of the body, keep
 
 
+def whole(data: bytes) -> tuple[int, bytes, bool] | None:
+    """Code, body and keep, if this is all of an answer with a head that was seen before.
+
+    Most answers are, and need no `Answer`.
+    """
+    end = data.find(b"\r\n\r\n") + 4
+    known = _known.get(data[:end])
+    if known is None or len(data) != end + known[1]:
+        return None
+    return known[0], data[end:], known[2]
+
+
 class Answer:
     """Feed it what arrives. ValueError: the bytes are no answer that HTTP/1.1 allows here."""
 
@@ -32,25 +44,12 @@ class Answer:
 
     def feed(self, data: bytes) -> bool:
         """Take more bytes; True once the answer is complete."""
-        if not self.code and not self._data and self._whole(data):
-            return True
         self._data += data
         while not self.complete and self._step():
             pass
         if self.complete and self._data:
             self.keep = False  # more than was asked for: who knows whose answer that is
         return self.complete
-
-    def _whole(self, data: bytes) -> bool:
-        """Is it all of an answer with a head that was seen before? Most are."""
-        end = data.find(b"\r\n\r\n") + 4
-        known = _known.get(data[:end])
-        if known is None or len(data) != end + known[1]:
-            return False
-        self.code, _, self.keep = known
-        self.body = data[end:]
-        self.complete = True
-        return True
 
     def end(self) -> bool:
         """The connection was closed: True when that is how this answer ends."""

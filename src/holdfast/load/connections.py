@@ -3,13 +3,13 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from holdfast.clock import SECOND, now_ns
-from holdfast.load.answers import Answer
+from holdfast.load.answers import Answer, whole
 from holdfast.load.scripts import Exchange
 
 OPEN = 50  # connections that are kept open at least
@@ -33,7 +33,7 @@ class Connection(asyncio.BufferedProtocol):
         self._expires = now_ns() + max_age
         self._requests = 0
         self._exchange: Exchange | None = None
-        self._answer = Answer()
+        self._answer: Answer | None = None  # from the first bytes that are not a whole one
         self.transport: asyncio.Transport | None = None
         self.closed = False
 
@@ -46,7 +46,6 @@ class Connection(asyncio.BufferedProtocol):
         assert self.transport
         self._requests += 1
         self._exchange = exchange
-        self._answer = Answer()
         exchange.drop = self.transport.abort
         exchange.written = True
         self._pool.requests += 1
@@ -68,42 +67,67 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the answer; of no answer at all when nothing was asked."""
-        exchange = self._exchange
-        if exchange is None:
+        if self._exchange is None:
             self.close()
             return
-        answer = self._answer
+        data = bytes(_buffer[:nbytes])
+        found = whole(data) if self._answer is None else None
+        if found:
+            self._answered(*found)
+        else:
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        answer = self._answer = self._answer or Answer()
         try:
-            complete = answer.feed(bytes(_buffer[:nbytes]))
+            complete = answer.feed(data)
         except ValueError:
             self._settle("wrong", answer.code)
             self.close()
             return
         if complete:
-            self._exchange = None
-            self._pool.release(self, keep=answer.keep)
-            self._pool.answered(exchange, answer)
+            self._answered(answer.code, answer.body, answer.keep)
+
+    def _answered(self, code: int, body: bytes, keep: bool) -> None:
+        exchange, self._exchange, self._answer = self._exchange, None, None
+        assert exchange
+        self._pool.release(self, keep=keep)
+        self._pool.answered(exchange, code, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone: an answer may end so, a request without one was reset."""
         self.closed = True
         self._pool.lost()
-        exchange = self._exchange
-        if exc is None and exchange and self._ends():
+        exchange, answer = self._exchange, self._answer
+        if exc is None and exchange and answer and _ends(answer):
             self._exchange = None
-            self._pool.answered(exchange, self._answer)
+            self._pool.answered(exchange, answer.code, answer.body)
         self._settle("reset", 0)
-
-    def _ends(self) -> bool:
-        try:
-            return self._answer.end()
-        except ValueError:
-            return False
 
     def _settle(self, outcome: str, code: int) -> None:
         if self._exchange:
             exchange, self._exchange = self._exchange, None
             self._pool.settle(exchange, outcome, code)
+
+
+def _ends(answer: Answer) -> bool:
+    try:
+        return answer.end()
+    except ValueError:
+        return False
+
+
+def told_already(context: Mapping[str, Any]) -> bool:
+    """Is it no failure of ours that the event loop reports, but the end of a connection?
+
+    uvloop reports a failed TLS handshake also to whoever asked for it; and bytes that came for a
+    connection which was given up during its handshake.
+    """
+    error = context.get("exception")
+    if "future" in context and isinstance(error, OSError):
+        return True
+    closed = isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+    return closed and "protocol" in context
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,7 @@ class Pool:
         self._settle_one = settle
         self._idle: deque[Connection] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._spare: deque[tuple[int, asyncio.Task[None]]] = deque()  # being opened, until when
         self._sockets = 0
         self.requests = 0  # that were written
         self.opened = 0  # connections, since the start
@@ -145,7 +170,7 @@ class Pool:
     def fill(self) -> None:
         """Open the first connections, of different ages so that they never all end at once."""
         for number in range(1, OPEN + 1):
-            self._open(None, MAX_AGE * number // OPEN)
+            self._open_spare(MAX_AGE * number // OPEN)
 
     def tidy(self) -> None:
         """Close idle connections that had their time, and open others: a few at each call."""
@@ -153,8 +178,10 @@ class Pool:
             if not self._idle or self._idle[0].usable(now_ns()):
                 break
             self._idle.popleft().close()
+        while self._spare and (self._spare[0][1].done() or self._spare[0][0] <= now_ns()):
+            self._spare.popleft()[1].cancel()
         for _ in range(min(OPEN - self._sockets, _OPEN)):
-            self._open(None, MAX_AGE)
+            self._open_spare(MAX_AGE)
 
     def send(self, exchange: Exchange) -> None:
         """Send it at once: over an idle connection, else over a new one."""
@@ -173,11 +200,11 @@ class Pool:
         else:
             exchange.drop = self._open(exchange, MAX_AGE).cancel
 
-    def answered(self, exchange: Exchange, answer: Answer) -> None:
+    def answered(self, exchange: Exchange, code: int, body: bytes) -> None:
         """An answer is complete: the journey is over, or its next request is sent."""
         if exchange.settled:
             return
-        outcome = exchange.script.outcome(exchange, answer)
+        outcome = exchange.script.outcome(exchange, code, body)
         if outcome == "next":
             self.send(exchange)
         elif outcome == "again":
@@ -185,7 +212,7 @@ class Pool:
             later = asyncio.get_running_loop().call_later(pause_s, self.send, exchange)
             exchange.drop = later.cancel
         else:
-            self.settle(exchange, outcome, answer.code)
+            self.settle(exchange, outcome, code)
 
     def settle(self, exchange: Exchange, outcome: str, code: int) -> None:
         """Settle it, unless it is settled: an answer after the limit changes nothing."""
@@ -204,6 +231,9 @@ class Pool:
         """A connection is gone."""
         self._sockets -= 1
 
+    def _open_spare(self, max_age: int) -> None:
+        self._spare.append((now_ns() + MAX_AGE, self._open(None, max_age)))
+
     def _open(self, exchange: Exchange | None, max_age: int) -> asyncio.Task[None]:
         self._sockets += 1
         self.most_open = max(self.most_open, self._sockets)
@@ -216,11 +246,9 @@ class Pool:
     async def _connect(self, exchange: Exchange | None, max_age: int) -> None:
         connection = Connection(self, max_age)
         loop = asyncio.get_running_loop()
-        limit = None if exchange else max_age / SECOND  # a request has a limit of its own
+        to = self._entrance
         try:
-            async with asyncio.timeout(limit):
-                to = self._entrance
-                await loop.create_connection(lambda: connection, to.host, to.port, ssl=to.tls)
+            await loop.create_connection(lambda: connection, to.host, to.port, ssl=to.tls)
         except OSError:
             pass
         finally:

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from holdfast.arrivals import Load as Shape
 from holdfast.arrivals import peak
 from holdfast.clock import SECOND, now_ns
 from holdfast.errors import HoldfastError
-from holdfast.load.connections import OPEN, Entrance, Pool
+from holdfast.load.connections import OPEN, Entrance, Pool, told_already
 from holdfast.load.flows import Flow
 from holdfast.load.merge import merge
 from holdfast.load.pacing import pacer
-from holdfast.load.record import Lateness, Rows, about_this_process, cpu_seconds
+from holdfast.load.record import Account, Rows, about_this_process, cpu_seconds
 from holdfast.load.schedule import schedule
 from holdfast.load.scripts import Exchange, Script
 from holdfast.load.shards import Shard
@@ -33,7 +34,9 @@ from holdfast.model import plain
 from holdfast.store import LOAD_PLAN, Run, open_private
 
 _ABOUT = "Send the requests of a load plan; started by holdfast, or as one shard of several."
-_TICK = 0.025  # seconds between looks at limits, connections and rows
+_TICK = SECOND // 40  # between looks at limits, connections and rows
+_NEVER = (1 << 63) - 1
+_AHEAD = 8  # requests that are made together, as they cost half then
 _ROWS_EVERY = SECOND // 5  # each time, another thread takes the interpreter for a moment
 _REPORT_EVERY = 5 * SECOND
 _HEAD_START = SECOND // 4  # for the first connections
@@ -76,11 +79,8 @@ class Load:
         self._open: dict[str, deque[Exchange]] = {name: deque() for name in journeys}
         self._unsettled = 0
         self._sending = False
-        self._counts = {
-            name: dict.fromkeys(("scheduled", "sent", "answered"), 0) for name in journeys
-        }
-        self._lateness = Lateness()
         self._rows = Rows(run.path(shard.samples))
+        self._account = Account(journeys, self._rows)
         limits = {name: journey["limit"] for name, journey in journeys.items()}
         self._most = socket_bound(plan["loads"], limits, plan["max_seconds"])
         self._pool = Pool(Entrance.of(plan["url"], plan["ca"]), self._most, self._settle)
@@ -89,9 +89,11 @@ class Load:
         self._start_ns = shard.start_ns(plan, _HEAD_START)
         self._last_ns = self._start_ns + round(plan["max_seconds"] * SECOND)
         self._end_ns = 0  # when the scheduling ended; 0 while it goes on
-        self._rows_ns = self._report_ns = 0  # when rows and the next report are due
+        self._tick_ns = self._rows_ns = self._report_ns = 0  # when each is due
         self._schedule = shard.mine(schedule(plan["loads"], self._start_ns))
-        self._next = next(self._schedule)
+        self._ready: deque[Exchange] = deque()
+        self._prepare()
+        self._next_ns = self._ready[0].scheduled_ns  # when there is something to send, or to stop
         self._pacer = pacer(self._loop, self._due)
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._why = ""
@@ -105,53 +107,64 @@ class Load:
         if not self._shard.named:
             self._loop.add_reader(sys.stdin.fileno(), self._listen)
         self._pool.fill()
-        self._pacer.arm(self._next[0])
-        self._tick()
+        self._due()
         await self._ended
+        self._pacer.close()
+        self._account.write_up()
         self._rows.close()
         self._run.write_json(self._shard.report, self._report())
         return self._why
 
     def _due(self) -> None:
+        """Send what is due; look after everything else when it is time to."""
         self._sending = True
         for _ in range(_BATCH):
-            due_ns, name = self._next
-            if self._end_ns or min(due_ns, self._last_ns) > now_ns():
+            if self._next_ns > now_ns():
                 break
-            if due_ns >= self._last_ns:
+            if self._next_ns >= self._last_ns:
                 self._stop("stop" if self._shard.named else "max_seconds")
                 break
-            self._next = next(self._schedule)
-            self._send(name, due_ns)
+            self._send(self._ready.popleft())
+            if not self._ready:
+                self._prepare()
+            self._next_ns = min(self._ready[0].scheduled_ns, self._last_ns)
         self._sending = False
-        if not self._end_ns:
-            self._pacer.arm(min(self._next[0], self._last_ns))
+        if self._tick_ns <= now_ns():
+            self._tick()
+        if not self._ended.done():
+            self._pacer.arm(min(self._next_ns, self._tick_ns))
 
-    def _send(self, name: str, due_ns: int) -> None:
-        exchange = self._scripts[name].request(due_ns)
-        self._counts[name]["scheduled"] += 1
+    def _prepare(self) -> None:
+        self._ready += [
+            self._scripts[name].request(due_ns) for due_ns, name in islice(self._schedule, _AHEAD)
+        ]
+
+    def _send(self, exchange: Exchange) -> None:
         self._unsettled += 1
-        self._open[name].append(exchange)
+        self._account.sent.append(exchange)
         if isinstance(exchange.script, Flow):
             exchange.script.send(exchange, self._pool.tls, self._pool.settle)
         else:
             self._pool.send(exchange)
-        self._lateness.add(due_ns, exchange.sent_ns)
 
     def _settle(self, exchange: Exchange, outcome: str, code: int) -> None:
-        self._rows.add(exchange, outcome, code)
-        counts = self._counts[exchange.script.name]
-        counts["sent"] += exchange.written
-        counts["answered"] += outcome in ("ok", "wrong")
+        exchange.done_ns, exchange.outcome, exchange.code = now_ns(), outcome, code
+        self._account.settled.append(exchange)
         self._unsettled -= 1
         if self._end_ns:
             if not self._unsettled:
                 self._end(self._why)
-        elif not self._sending and self._next[0] <= now_ns():
-            self._due()  # the answers after a stall come all at once: what is due does not wait
+        elif not self._sending:
+            if self._next_ns <= exchange.done_ns:
+                self._due()  # the answers after a stall come all at once: what is due does not wait
+            elif len(self._ready) == 1:
+                self._prepare()  # now, rather than when the next one has been sent
 
     def _tick(self) -> None:
         now = now_ns()
+        self._tick_ns = now + _TICK
+        for one in self._account.write_up():
+            self._open[one.script.name].append(one)
         for waiting in self._open.values():
             self._give_up(waiting, now)
         self._pool.tidy()
@@ -163,7 +176,6 @@ class Load:
         if now >= self._report_ns:
             self._report_ns = now + _REPORT_EVERY
             self._write_report()
-        self._loop.call_later(_TICK, self._tick)
 
     def _give_up(self, waiting: deque[Exchange], now: int) -> None:
         """Drop what has reached its limit; requests of one journey reach it in order."""
@@ -190,15 +202,14 @@ class Load:
         if not self._end_ns:
             self._why = why
             self._end_ns = now_ns()
-            self._pacer.close()
+            self._next_ns = _NEVER
             if not self._unsettled:
                 self._end(why)
 
     def _end(self, why: str) -> None:
         """End now; requests that are still open are left out."""
-        if not self._end_ns:
-            self._end_ns = now_ns()
-            self._pacer.close()
+        self._end_ns = self._end_ns or now_ns()
+        self._next_ns = _NEVER
         if not self._ended.done():
             self._why = why
             if not self._shard.named:
@@ -206,10 +217,9 @@ class Load:
             self._ended.set_result(None)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if "future" in context and isinstance(context.get("exception"), OSError):
-            return  # uvloop: the failed handshake of a connection, which was told to it as well
-        loop.default_exception_handler(context)
-        self._fail(str(context.get("exception") or context["message"]))
+        if not told_already(context):
+            loop.default_exception_handler(context)
+            self._fail(str(context.get("exception") or context["message"]))
 
     def _fail(self, what: str) -> None:
         print(f"holdfast.load: {what}", file=sys.stderr)
@@ -221,7 +231,7 @@ class Load:
             "start_ns": self._start_ns,
             "end_ns": self._end_ns or now_ns(),
             "seed": self._seed,
-            "journeys": self._counts,
+            "journeys": self._account.counts,
             "open": self._unsettled,
             "requests": self._pool.requests,
             "connections": {
@@ -231,7 +241,7 @@ class Load:
                 "kept_open": OPEN,
             },
             "no_socket_left": self._pool.capped,
-            **self._lateness.report(),
+            **self._account.lateness.report(),
             "event_loop": type(self._loop).__module__.partition(".")[0],
             **about_this_process(),
             "cpu_seconds_of_start": self._start_cpu_s,

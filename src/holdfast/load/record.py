@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from holdfast.clock import now_ns
 from holdfast.load.scripts import Exchange, quoted
 from holdfast.model import Sample
 
@@ -31,13 +30,13 @@ class Rows:
         self._thread.start()
         self.error: OSError | None = None
 
-    def add(self, exchange: Exchange, outcome: str, code: int) -> None:
-        """One settled request."""
-        account = quoted(exchange.account) if exchange.account else ""
-        self._rows.append(
-            f"{exchange.script.field},{exchange.scheduled_ns},{exchange.sent_ns},{now_ns()},"
-            f"{outcome},{code},{exchange.id},{account},{exchange.amount}\n"
-        )
+    def add(self, settled: Iterable[Exchange]) -> None:
+        """Settled requests, many at once: each costs half of what it costs by itself."""
+        self._rows += [
+            f"{one.script.field},{one.scheduled_ns},{one.sent_ns},{one.done_ns},{one.outcome},"
+            f"{one.code},{one.id},{quoted(one.account)},{one.amount}\n"
+            for one in settled
+        ]
 
     def flush(self) -> None:
         """Hand over what was added; it is in the file a moment later."""
@@ -65,6 +64,33 @@ class Rows:
                 os.ftruncate(self._fd, size)
                 self.error = error
                 return
+
+
+class Account:
+    """Counts and records requests, many at once: one by one, each costs twice as much."""
+
+    def __init__(self, journeys: Iterable[str], rows: Rows) -> None:
+        self.sent: list[Exchange] = []  # since the last `write_up`, as are the settled
+        self.settled: list[Exchange] = []
+        self.rows = rows
+        self.lateness = Lateness()
+        self.counts = {
+            name: dict.fromkeys(("scheduled", "sent", "answered"), 0) for name in journeys
+        }
+
+    def write_up(self) -> list[Exchange]:
+        """Count and record what was sent and settled since the last time; what was sent."""
+        sent, self.sent = self.sent, []
+        for one in sent:
+            self.counts[one.script.name]["scheduled"] += 1
+            self.lateness.add(one.scheduled_ns, one.sent_ns)
+        settled, self.settled = self.settled, []
+        for one in settled:
+            counts = self.counts[one.script.name]
+            counts["sent"] += one.written
+            counts["answered"] += one.outcome in ("ok", "wrong")
+        self.rows.add(settled)
+        return sent
 
 
 class Lateness:

@@ -11,7 +11,6 @@ from urllib.parse import quote, urlsplit
 
 from holdfast.clock import SECOND, now_ns
 from holdfast.credentials import filled
-from holdfast.load.answers import Answer
 
 MARK = "X-Holdfast-Run"  # the header that says of every request: synthetic, and of which run
 
@@ -47,6 +46,9 @@ class Exchange:
     sent_ns: int = 0  # when the customer acted: wrote, or began to connect
     written: bool = False
     settled: bool = False
+    done_ns: int = 0
+    outcome: str = ""
+    code: int = 0
     drop: Callable[[], object] = field(default=_nothing)
 
 
@@ -76,15 +78,15 @@ class Script:
             exchange.amount = int(values["amount"])
         return exchange
 
-    def outcome(self, exchange: Exchange, answer: Answer) -> str:
+    def outcome(self, exchange: Exchange, code: int, body: bytes) -> str:
         """What the answer means: over as `ok`, `wrong` or `timeout`, or else `next` or `again`."""
         step = self._steps[exchange.step]
-        found = step.outcome(answer)
+        found = step.outcome(code, body)
         if found == "again" and now_ns() - exchange.step_ns > step.at_most_ns:
             return "timeout"
         if found != "ok" or exchange.step + 1 == len(self._steps):
             return found
-        taken = step.taken(answer)
+        taken = step.taken(body)
         if taken is None:
             return "wrong"
         exchange.values |= taken
@@ -119,22 +121,22 @@ class Step:
         body = self._body(values).encode()
         return b"%sContent-Length: %d\r\n\r\n%s" % (self._head(values).encode(), len(body), body)
 
-    def outcome(self, answer: Answer) -> str:
+    def outcome(self, code: int, body: bytes) -> str:
         """`ok`, `wrong` or `again`; the body is read only if it must be."""
-        if answer.code not in self._status:
+        if code not in self._status:
             return "wrong"
         if not self._reads_body:
             return "ok"
-        body = _json(answer)
-        if not _has(body, self._members):
+        found = _json(body)
+        if not _has(found, self._members):
             return "wrong"
-        return "ok" if _has(body, self._until) else "again"
+        return "ok" if _has(found, self._until) else "again"
 
-    def taken(self, answer: Answer) -> Values | None:
+    def taken(self, body: bytes) -> Values | None:
         """The values that later steps take from the answer; None when one is not there."""
-        body, taken = _json(answer), {}
+        found, taken = _json(body), {}
         for name, path in self._take.items():
-            value: Any = body
+            value: Any = found
             for key in path:
                 value = value.get(key) if isinstance(value, dict) else None
             if not isinstance(value, str | int | float) or _unsafe(value):
@@ -143,9 +145,9 @@ class Step:
         return taken
 
 
-def _json(answer: Answer) -> Any:
+def _json(body: bytes) -> Any:
     try:
-        return json.loads(answer.body)
+        return json.loads(body)
     except ValueError:
         return None
 
