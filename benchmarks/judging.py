@@ -42,9 +42,10 @@ def write(record: Record, root: Path) -> Run:
         for row in rows:
             run.append(name, dict(row))
     with run.path(SAMPLES).open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Sample.__dataclass_fields__)
-        writer.writerows(astuple(one) for one in record.samples)
+        settled = sorted(record.samples, key=lambda one: one.done_ns)  # as customers write them
+        writer.writerows(astuple(one) for one in settled)
     run.write_json(LOAD_REPORT, record.load)
     for name, answer in record.series.items():
         run.write_json(f"series/{name}.json", answer)

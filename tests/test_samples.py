@@ -1,5 +1,7 @@
 """Requests in columns: the same as they were, by journey and by when they were due."""
 
+import csv
+import io
 import random
 from dataclasses import astuple
 
@@ -81,3 +83,52 @@ def test_rows_that_were_cut_off_are_left_out() -> None:
     torn = [[], ["pix"], whole[:-1], [*whole, "6"], [*whole[:-1], "x"], [*whole[:-1], "9" * 30]]
     rows = [whole, *torn, whole]
     assert [one.amount_cents for one in Samples(rows)] == [5, 5]
+
+
+class Dribble(io.StringIO):
+    """A file of which a few characters come at a time."""
+
+    def read(self, size: int | None = -1) -> str:
+        return super().read(min(7, size or 7))
+
+
+def read(text: str) -> list[Sample]:
+    """What the text of a file says, however much of it comes at a time."""
+    whole, dribbled = (Samples.read(kind(text, "\n")) for kind in (io.StringIO, Dribble))
+    assert list(whole) == list(dribbled)
+    return list(whole)
+
+
+def read_by_csv(text: str) -> list[Sample]:
+    lines = (line for line in io.StringIO(text, "\n") if line.endswith("\n"))
+    return list(Samples(csv.reader(lines)))
+
+
+ROW = "pix,1,2,3,ok,201,id-1,acc,5\n"
+LINES = st.sampled_from(
+    [
+        ROW,
+        "balance,4,5,6,ok,200,,,0\n",
+        'pix,1,2,3,ok,201,"a,b",acc,5\n',
+        'pix,1,2,3,ok,201,"a\nb",acc,5\n',
+        'pix,1,2,3,ok,201,"a\n',
+        ROW.replace("\n", "\r\n"),
+        "pix,1,2,3,ok,201,id-1,acc,x\n",
+        "pix,1,2,3,ok,201,id-1,acc,5,pix\n",
+        "1,2,3,ok,201,id-1,acc,5\n",
+        "pix,1,2",
+        "\n",
+        "\n\n",
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=8))
+def test_a_file_is_read_as_csv_whatever_is_in_it(lines: list[str]) -> None:
+    text = "".join(lines)
+    assert read(text) == read_by_csv(text)
+
+
+def test_a_row_too_long_and_a_row_too_short_do_not_make_two_whole_ones() -> None:
+    assert read(ROW + ROW[:-1] + ",pix\n" + ROW[4:] + ROW) == [*read(ROW), *read(ROW)]
+    assert [one.amount_cents for one in read(ROW + ROW[:-1])] == [5]

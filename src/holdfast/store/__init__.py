@@ -146,9 +146,9 @@ class Run:
         if not path.exists():
             return Samples()
         with path.open(errors="replace", newline="\n") as file:
-            rows = csv.reader(line for line in file if line.endswith("\n"))
             try:
-                return Samples(rows) if next(rows, None) == _HEADER else Samples()
+                head = next(csv.reader([file.readline()]), None)
+                return Samples.read(file) if head == _HEADER else Samples()
             except csv.Error as error:
                 raise InvalidInput(
                     str(path), f"not CSV: {error}", "Do not trust this run"
