@@ -17,6 +17,7 @@ from tests.stories import (
     BALANCE,
     PIX,
     Customers,
+    Fate,
     Service,
     dead,
     errors,
@@ -156,6 +157,24 @@ def test_an_outage_is_known_to_one_and_a_half_requests() -> None:
 def test_a_hang_is_known_better_than_by_the_last_bad_request() -> None:
     low, high = low_high(seen(Customers(QUICK).meet(frozen(0.1, 7.4)), journey=QUICK))
     assert 7.3 < low < 7.4 < high < 7.45
+
+
+def test_a_pause_long_after_a_hang_says_nothing_about_its_end() -> None:
+    pausing = one_after_another(frozen(0.1, 7.4), frozen(14, 14.2))
+    low, high = low_high(seen(Customers(QUICK).meet(pausing), journey=QUICK))
+    assert 7.3 < low < 7.4 < high < 7.45
+
+
+def test_an_answer_that_is_slower_after_a_hang_than_before_it_widens_the_interval() -> None:
+    """At the thaw it was as slow already: quicker answers before the fault prove nothing."""
+
+    def slower(sent: float, took: float, _: random.Random) -> Fate:
+        return Fate(sent + took + 0.1 if sent > 7.3 else sent + took)
+
+    service = one_after_another(frozen(0.1, 7.4), slower)
+    low, high = low_high(seen(Customers(QUICK).meet(service), journey=QUICK))
+    assert low < 7.2
+    assert high > 7.4
 
 
 def test_a_hang_that_ends_within_the_promise_is_no_outage_but_bounds_it() -> None:

@@ -245,9 +245,11 @@ def _answered_by(stretch: Stretch, good: Request) -> int:
     """A hang: the last request that would have been answered before this one, had all been well.
 
     A service that thaws answers all that waited at once; one that is only slow, and ever less, does
-    not: of it, no more is known than that its last bad request was sent.
+    not: of it, no more is known than that its last bad request was sent. How long an answer takes
+    at most is what it took in the window after this one too, and not in a pause long after it.
     """
-    later = [one.done - one.sent for one in stretch.goods if one.sent > good.done]
+    window_ns = good.done + stretch.stable
+    later = [one.done - one.sent for one in stretch.goods if good.done < one.sent <= window_ns]
     calm = max(stretch.calm, percentile_999(later))
     waited = (one.done for one in stretch.requests if one.sent < good.done <= one.done)
     at_once = 2 * (stretch.calm or calm) + _AT_ONCE * (good.done - good.sent)
