@@ -1,9 +1,10 @@
 """What every promise is judged on: the run's samples by phase, the second source, the clock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
 from holdfast.arrivals import planned
 from holdfast.clock import SECOND
@@ -152,20 +153,12 @@ class Ground:
             return "the customers' process ran out of sockets"
         if load.get("clocks", 1) > 1:
             return "customers ran on several machines, whose clocks nobody compared"
-        p99 = load["lateness_ms"]["p99"]
-        if p99 is None or not p99 <= _LATE_MAX_MS:
-            return f"the load generator was late: p99 {p99} ms"
-        if load["late_over_50ms_count"] > len(load["late_over_50ms"]):
-            return f"the load generator was late {load['late_over_50ms_count']} times"
         edges = [self.timeline.began_ns, self.timeline.undo_ns]
         if self.timeline.fault:
             ends = [one.end for one in self.recovery.outages]
             bounds = [bound for end in ends for bound in (end.low, end.high)]
             edges += [round(bound) for bound in bounds if isfinite(bound)]
-        for scheduled_ns, late_ms in load["late_over_50ms"]:
-            if any(abs(scheduled_ns - edge) < _EDGE_S * SECOND for edge in edges):
-                return f"the load generator was {late_ms:.0f} ms late near an edge"
-        return ""
+        return too_late(load, edges)
 
     def _disagreement(self) -> str:
         """Do the entrance's own counters tell the same story?"""
@@ -199,6 +192,22 @@ class Ground:
                 samples=len(self.record.samples),
             )
         yield Observation("clock-drift", self.timeline.drift_s, "s", "anchors of the run")
+
+
+def too_late(load: Mapping[str, Any], edges: Sequence[int]) -> str:
+    """Was the load generator late all the time, or near one of these instants (monotonic ns)?
+
+    `load` is its account of itself. Empty when it was not, else why it cannot be believed.
+    """
+    p99 = load["lateness_ms"]["p99"]
+    if p99 is None or not p99 <= _LATE_MAX_MS:
+        return f"the load generator was late: p99 {p99} ms"
+    if load["late_over_50ms_count"] > len(load["late_over_50ms"]):
+        return f"the load generator was late {load['late_over_50ms_count']} times"
+    for scheduled_ns, late_ms in load["late_over_50ms"]:
+        if any(abs(scheduled_ns - edge) < _EDGE_S * SECOND for edge in edges):
+            return f"the load generator was {late_ms:.0f} ms late near an edge"
+    return ""
 
 
 def finding(
