@@ -1,15 +1,19 @@
 """Services that fail exactly when they are told to, and say when that was.
 
-    python benchmarks/outage_server.py < plan.json
+    python benchmarks/outage_server.py
 
-The plan lists each service's address and its outages: kind, seconds from now, how long. Each end is
-printed as a line of JSON, with the instants of the monotonic clock at which it truly happened.
+The first line is the plan: each service's address and its outages (kind, at which second, how
+long). The second is the instant of second 0, on the monotonic clock; until then all are well. Each
+outage is printed as a line of JSON once it has ended, with the instants at which that truly
+happened. It ends when its standard input does.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import random
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -22,6 +26,7 @@ from holdfast.clock import SECOND, now_ns
 from tests.stories import JUST_S
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SOCKETS = 300  # of a service: kept open, waiting in a hang, on their way; more, and it is behind
 BAD = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 3\r\n\r\nbad"
 
 
@@ -36,6 +41,7 @@ class Service:
         self.steep = 0.0
         self.sunk = 0.0
         self.counted = {"good": 0, "bad": 0}
+        self.last_bad_ns = 0  # when the last request came that it answered badly or late
         self.waiting: list[tuple[asyncio.Transport, int]] = []
         self.connections: set[asyncio.Transport] = set()
         self.opening: set[asyncio.Task[object]] = set()
@@ -51,6 +57,12 @@ class Service:
         """Somebody connects."""
         assert self.socket
         loop = asyncio.get_running_loop()
+        if len(self.connections) + len(self.opening) > SOCKETS:
+            print(
+                f"{self.host}: over {SOCKETS} connections: this machine is too busy",
+                file=sys.stderr,
+            )
+            os._exit(1)
         with contextlib.suppress(BlockingIOError):
             while True:
                 one, _ = self.socket.accept()
@@ -64,6 +76,7 @@ class Service:
         assert self.socket
         asyncio.get_running_loop().remove_reader(self.socket)
         self.socket.close()
+        self.socket = None
         for one in list(self.connections):
             one.abort()
         self.counted = {"good": 0, "bad": 0}
@@ -71,7 +84,11 @@ class Service:
     def answer(self, transport: asyncio.Transport, came_ns: int, content: bytes = GOOD) -> None:
         """Answer one request, and count it as the service itself sees it."""
         took = (now_ns() - came_ns) / SECOND
-        self.counted["bad" if content is BAD or took > WITHIN_S else "good"] += 1
+        if content is BAD or took > WITHIN_S:
+            self.counted["bad"] += 1
+            self.last_bad_ns = came_ns
+        else:
+            self.counted["good"] += 1
         if not transport.is_closing():
             transport.write(content)
 
@@ -112,6 +129,8 @@ class Connection(asyncio.Protocol):
         """Somebody connected."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        if self.service.socket is None:  # it died while this one was on its way
+            transport.abort()
         self.service.connections.add(transport)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -172,7 +191,7 @@ async def flapping(service: Service, lasts: float) -> int:
 
 
 async def slow_start(service: Service, lasts: float) -> int:
-    """Dead for the first half, then slow, ever less."""
+    """Dead for the first half, then slow, ever less; well once it answers none too late."""
     await dead(service, lasts / 2)
     service.steep = (2 * WITHIN_S - JUST_S) / (lasts / 2)
     service.slow_since_ns = now_ns()
@@ -182,7 +201,7 @@ async def slow_start(service: Service, lasts: float) -> int:
     ended_ns = now_ns()
     await asyncio.sleep(lasts)
     service.slow_since_ns, service.sunk = 0, 0.0
-    return ended_ns
+    return max(ended_ns, service.last_bad_ns)  # this process may have been held up
 
 
 HOW = {
@@ -195,11 +214,9 @@ HOW = {
 }
 
 
-async def play(name: int, one: dict[str, Any], start_ns: int) -> None:
+async def play(name: int, service: Service, outages: list[dict[str, Any]], start_ns: int) -> None:
     """One service through its outages."""
-    service = Service(one["host"], one["port"])
-    service.listen()
-    for outage in one["outages"]:
+    for outage in outages:
         due_ns = start_ns + round(outage["at"] * SECOND)
         await asyncio.sleep(max(0.0, (due_ns - now_ns()) / SECOND))
         began_ns = now_ns()
@@ -209,13 +226,19 @@ async def play(name: int, one: dict[str, Any], start_ns: int) -> None:
 
 
 async def main() -> None:
-    """All of them; then on until killed."""
-    plan = json.load(sys.stdin)
-    await asyncio.gather(
-        *(play(name, one, plan["start_ns"]) for name, one in enumerate(plan["services"]))
-    )
-    print("done", flush=True)
-    await asyncio.sleep(plan["stay_s"])
+    """All of them; then on until told to end."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    plan = json.loads(sys.stdin.readline())
+    services = [Service(one["host"], one["port"]) for one in plan]
+    for one in services:
+        one.listen()
+    if start := await asyncio.to_thread(sys.stdin.readline):
+        outages = (one["outages"] for one in plan)
+        every = enumerate(zip(services, outages, strict=True))
+        await asyncio.gather(*(play(name, *one, int(start)) for name, one in every))
+        print("done", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":

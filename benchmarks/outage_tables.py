@@ -2,21 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
-from benchmarks.outage_trials import KINDS, RATE, Error, Trial
+from benchmarks.outage_trials import KINDS, RATE, Errors, Trial
 from holdfast.model import Interval
 
 BEGIN, END = "<!-- outages: begin -->", "<!-- outages: end -->"
-CALM_999_S = 0.004  # the 99.9th percentile of a good answer here, at most
+SIMULATED_USUAL_S = 0.002  # the same of the simulated ones
 OF = {"recovery": Trial.recovered, "duration": Trial.lasted}
 # worst error, widest interval in seconds, share covered; issue 5 and the study's section 7
 GOALS = {
     "errors": (1.5 / RATE, 2.5 / RATE, 0.99),
     "dead": (1.5 / RATE, 2.5 / RATE, 0.99),
-    "hang": (2 / RATE + 2 * CALM_999_S, None, 0.95),
-    "partial": (None, None, 0.95),
+    "hang": (2 / RATE, inf, 0.95),  # and twice the 99.9th percentile of the calm time's answers
+    "partial": (inf, inf, 0.95),
 }
 
 
@@ -30,74 +31,87 @@ class Told:
     usual: dict[str, float | None]
 
 
-def text(real: Sequence[Told], made_up: Sequence[Told], before: str) -> str:
+@dataclass(frozen=True)
+class Machine:
+    """What the real time was measured with: the machine's line before it, and how busy it then was.
+
+    `usual_s` is the 99.9th percentile of what an answer took while nothing was broken.
+    """
+
+    before: str
+    services: int
+    cores_busy: float
+    usual_s: float
+
+
+def text(real: Sequence[Told], made_up: Sequence[Told], about: Machine) -> str:
     """Everything that is said."""
     late = sum(one.late for one in real)
+    sure = [one for one in real if not one.late]
+    measured = (
+        f"Errors and widths in seconds; customers sent {RATE:.0f} requests a second to each."
+        f" In real time, {about.services} services ran at once, and with everything about them"
+        f" {about.cores_busy:.2f} cores were busy; while nothing was broken, 99.9 % of answers took"
+        f" at most {1000 * about.usual_s:.1f} ms."
+    )
     left_out = (
-        f"{late} of {len(real)} outages are left out: the customers themselves were over 50 ms late"
-        " near an end of theirs. A run says unknown then."
+        f"{late} of the {len(real)} are left out of errors, widths and shares: customers were over"
+        " 50 ms late themselves near an edge of theirs, and a run says unknown then."
     )
     parts = [
-        f"Measured with: {before}.",
-        "Errors and widths in seconds; the customers sent 100 requests a second.",
-        "### holdfast, in real time\n\n" + _own([one for one in real if not one.late]),
+        f"Measured with: {about.before}.",
+        measured,
+        f"### holdfast, {len(real)} outages in real time (0.6 to 10 s)",
+        _own(real, about.usual_s),
         left_out,
-        "### holdfast, in simulated time (0.5 to 60 s)\n\n" + _own(made_up),
-        "### The usual ways, on the same outages: 5 to 10 s long\n\n"
-        + _usual([one for one in real if one.long]),
-        "### The usual ways, on the same outages: 0.6 to 2 s long\n\n"
-        + _usual([one for one in real if not one.long]),
+        f"### holdfast, {len(made_up)} outages in simulated time (0.5 to 60 s)",
+        _own(made_up, SIMULATED_USUAL_S),
+        "### The usual ways, on the same real outages: 5 to 10 s long",
+        _usual([one for one in sure if one.long]),
+        "### The usual ways, on the same real outages: 0.6 to 2 s long",
+        _usual([one for one in sure if not one.long]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _own(told: Sequence[Told]) -> str:
-    head = [
-        "outage",
-        "estimate",
-        "trials",
-        "unknown",
-        "bias",
-        "worst",
-        "median width",
-        "widest",
-        "covered",
-        "goal",
-    ]
+def _own(told: Sequence[Told], usual_s: float) -> str:
+    head = ["outage", "estimate", "trials", "late", "unknown"]
+    head += ["bias", "worst", "median width", "widest", "covered", "goal"]
     rows = []
     for kind in KINDS:
-        mine = [one.trial for one in told if one.trial.kind == kind]
+        mine = [one for one in told if one.trial.kind == kind]
+        sure = [one.trial for one in mine if not one.late]
         for name, estimate in OF.items():
-            error = Error.of((one.seconds, estimate(one)) for one in mine)
-            rows.append([kind, name, *_cells(error), _against(kind, error)])
+            errors = Errors.of((one.seconds, estimate(one)) for one in sure)
+            counts = [str(len(mine)), str(len(mine) - len(sure)), str(errors.unknown)]
+            rows.append([kind, name, *counts, *_cells(errors), _against(kind, errors, usual_s)])
     return _markdown(head, rows)
 
 
-def _cells(error: Error) -> list[str]:
+def _cells(errors: Errors) -> list[str]:
+    if not errors.off:
+        return ["-"] * 5
     return [
-        str(error.trials),
-        str(error.unknown),
-        f"{error.bias:+.4f}",
-        f"{error.worst:.4f}",
-        f"{error.width:.4f}",
-        f"{error.widest:.4f}",
-        f"{error.covered:.1%}",
+        f"{fmean(errors.off):+.4f}",
+        f"{max(map(abs, errors.off)):.4f}",
+        f"{median(errors.widths):.4f}",
+        f"{max(errors.widths):.4f}",
+        f"{errors.covered:.1%}",
     ]
 
 
-def _against(kind: str, error: Error) -> str:
-    if kind not in GOALS:
-        return "none"
+def _against(kind: str, errors: Errors, usual_s: float) -> str:
+    if kind not in GOALS or not errors.off:
+        return "-"
     worst, widest, covered = GOALS[kind]
-    missed = [
-        name
-        for name, is_met in (
-            ("error", worst is None or error.worst <= worst),
-            ("width", widest is None or error.widest <= widest),
-            ("covered", error.covered >= covered),
-        )
-        if not is_met
-    ]
+    if kind == "hang":
+        worst += 2 * usual_s
+    beyond = {
+        "error": sum(abs(one) > worst for one in errors.off),
+        "width": sum(one > widest for one in errors.widths),
+    }
+    missed = [f"{name} in {times} of {len(errors.off)}" for name, times in beyond.items() if times]
+    missed += ["covered"] if errors.covered < covered else []
     return f"MISSED: {', '.join(missed)}" if missed else "met"
 
 

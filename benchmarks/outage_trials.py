@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
-from statistics import fmean, median
+from functools import cached_property
+from math import inf, isfinite
 
 from holdfast.clock import SECOND
 from holdfast.measure import Recovery, recovery
@@ -34,64 +34,82 @@ JOURNEY = Journey("query", WITHIN_S, None, LIMIT_S, money=False)
 
 @dataclass(frozen=True)
 class Trial:
-    """One outage: when it truly began and ended, in ns, and what customers recorded about it."""
+    """One outage: when it truly began and ended, in ns, and what customers recorded about it.
+
+    `calm` is what they recorded long before it, which tells how long an answer usually takes.
+    """
 
     kind: str
     began_ns: int
     ended_ns: int
     until_ns: int
     samples: Sequence[Sample]
+    calm: Sequence[Sample] = ()
 
     @property
     def seconds(self) -> float:
         """How long it truly lasted."""
         return (self.ended_ns - self.began_ns) / SECOND
 
-    def found(self, since_ns: int) -> Recovery:
-        """What holdfast says, watching from an instant on."""
+    @cached_property
+    def announced(self) -> Recovery:
+        """What holdfast says when it knows the instant of the fault."""
+        return self._found(self.began_ns)
+
+    @cached_property
+    def unannounced(self) -> Recovery:
+        """What it says when it watches from an earlier instant on, and nobody knows either end."""
+        return self._found(self.began_ns - round(CALM_S * SECOND))
+
+    def _found(self, since_ns: int) -> Recovery:
         called, hold = Window(since_ns, since_ns), Window(since_ns, self.until_ns)
-        return recovery(self.samples, {JOURNEY.name: JOURNEY}, called, hold, STABLE_S)
+        samples = [*self.calm, *self.samples]
+        return recovery(samples, {JOURNEY.name: JOURNEY}, called, hold, STABLE_S)
 
     def recovered(self) -> Interval | None:
         """Seconds from the fault, whose instant is known, until customers were served again."""
-        found = self.found(self.began_ns)
+        found = self.announced
         return found.seconds if found.recovered and found.outages else None
 
     def lasted(self) -> Interval | None:
         """Seconds that it lasted, when nobody knows either end."""
-        found = self.found(self.began_ns - round(CALM_S * SECOND))
+        found = self.unannounced
         if not found.recovered or not found.outages:
             return None
         start, end = found.outages[0].start, found.outages[-1].end
         return Interval((end.low - start.high) / SECOND, (end.high - start.low) / SECOND)
 
+    @property
+    def edges(self) -> list[int]:
+        """The instants that decide, near which customers must not have been late themselves."""
+        found = [*self.announced.outages, *self.unannounced.outages]
+        bounds = [
+            bound for one in found for end in (one.start, one.end) for bound in (end.low, end.high)
+        ]
+        return [self.began_ns, self.until_ns, *(round(one) for one in bounds if isfinite(one))]
+
 
 @dataclass(frozen=True)
-class Error:
-    """How far estimates lay from the truth, in seconds; `unknown` trials said nothing."""
+class Errors:
+    """How far the middles of the estimates lay from the truths, and how wide they were, in seconds.
 
-    trials: int
+    `unknown` trials said nothing; `covered` is the share of the others that hold the truth.
+    """
+
     unknown: int
-    bias: float
-    worst: float
-    width: float
-    widest: float
+    off: Sequence[float]
+    widths: Sequence[float]
     covered: float
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[float, Interval | None]]) -> "Error":
+    def of(cls, pairs: Iterable[tuple[float, Interval | None]]) -> "Errors":
         """From the truth and the estimate of each trial."""
         every = list(pairs)
         told = [(truth, one) for truth, one in every if one is not None and one.high < inf]
-        off = [(one.low + one.high) / 2 - truth for truth, one in told] or [inf]
-        widths = [one.high - one.low for _, one in told] or [inf]
         return cls(
-            trials=len(every),
             unknown=len(every) - len(told),
-            bias=fmean(off),
-            worst=max(map(abs, off)),
-            width=median(widths),
-            widest=max(widths),
+            off=[(one.low + one.high) / 2 - truth for truth, one in told],
+            widths=[one.high - one.low for _, one in told],
             covered=sum(one.low <= truth <= one.high for truth, one in told) / max(1, len(told)),
         )
 

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import logging
+import os
 import subprocess
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from chaoslib.run import EventHandlerRegistry, Schedule, run_hypothesis_continuo
 
 from benchmarks.outage_trials import Trial
 from holdfast.clock import SECOND, Anchor, now_ns, sleep, until
+from lab.processes import die_with_parent
 from lab.programs import programs
 
 KRKN_PAUSE_S, KRKN_TIMEOUT_S = 2.0, 3.0  # krkn 6738978, its defaults
@@ -165,8 +167,8 @@ def watching(addresses: Sequence[str]) -> Iterator[Watched]:
 
 
 @contextlib.contextmanager
-def prometheus(addresses: Sequence[str]) -> Iterator[None]:
-    """A real Prometheus that scrapes each service at each interval."""
+def prometheus(addresses: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A real Prometheus that scrapes each service at each interval; Ctrl-C does not reach it."""
     jobs = "".join(
         f"  - job_name: every{seconds}s\n    scrape_interval: {seconds}s\n"
         f"    scrape_timeout: {min(seconds, 3)}s\n    static_configs: [{{targets: {addresses}}}]\n"
@@ -182,12 +184,17 @@ def prometheus(addresses: Sequence[str]) -> Iterator[None]:
             f"--web.listen-address={PROMETHEUS}",
             "--log.level=error",
         ]
-        with subprocess.Popen(command) as process:
+        with subprocess.Popen(
+            command,
+            process_group=0,
+            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509  # no thread runs yet
+        ) as process:
             try:
                 assert until(lambda: _get(f"http://{PROMETHEUS}/-/ready") == 200, seconds=20)
-                yield
+                yield process
             finally:
                 process.terminate()
+                process.wait(20)
 
 
 def dashboard(address: str, every_s: int, window: str, span_s: Period) -> list[float]:
