@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +382,8 @@ def test_a_journey_that_is_wrong(
         ("recovery.limit", "60s", "limit: Input should be a valid number"),
         ("recovery.limit", True, "limit: Input should be a valid number"),
         ("recovery.limit", -1, "limit: Input should be greater than or equal to 0"),
+        ("recovery.limit", inf, "limit: Input should be a finite number"),
+        ("recovery.limit", nan, "limit: Input should be a finite number"),
         ("pix-latency.limit", 5, "the limit of a latency is a share, between 0 and 1"),
         ("pix-latency.limit", 1, "the limit of a latency is a share, between 0 and 1"),
         ("success.limit", 0, "the limit of a success is a share, between 0 and 1"),

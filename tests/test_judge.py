@@ -227,6 +227,32 @@ def test_samples_that_are_missing_are_noticed() -> None:
     assert exit_code(empty) == 3
 
 
+def test_a_journey_of_which_the_customers_gave_no_account_proves_nothing() -> None:
+    """The requests that failed are missing, and nobody says how many there were."""
+    story = Story(objectives=("recovery", "money"))
+    bad = they.spoiled(told(story), 9, 5, 15, outcome="wrong", code=503)
+    kept = tuple(one for one in bad if one.outcome == "ok")
+    silent = loaded(replace(told(story), samples=kept), journeys={})
+    assert found(silent) == {"recovery": UNKNOWN, "money": UNKNOWN}
+    assert "gave no account of pix" in they.why(they.judged(silent), "money")
+
+
+EVERY_KIND = Story(
+    before=80,
+    after=80,
+    sent=("pix", "balance"),
+    objectives=tuple(they.OBJECTIVES),
+    kind="pods.kill",
+)
+
+
+@pytest.mark.parametrize("limit", [nan, inf])
+def test_a_limit_that_is_no_number_promises_nothing(limit: float) -> None:
+    record = told(EVERY_KIND)
+    limits = {name: {**one, "limit": limit} for name, one in record.plan["objectives"].items()}
+    assert found(they.planned(record, objectives=limits)) == dict.fromkeys(limits, UNKNOWN)
+
+
 def test_customers_who_sent_too_little_prove_nothing() -> None:
     """A tenth of the planned load, honestly accounted for: too few to see anything."""
     record = told(PAID)

@@ -170,6 +170,37 @@ def test_instants_of_another_machine_are_moved_by_its_wall_clock() -> None:
     assert here.shift_ns(theirs | {"clock": "boot-1"}) == 0
 
 
+@pytest.mark.parametrize(
+    ("boots", "clocks"),
+    [
+        (["boot-1", "boot-1"], 1),
+        (["boot-2", "boot-2"], 2),  # its instants are moved to this machine's clock
+        (["boot-1", "boot-2"], 2),
+        (["boot-2", "boot-3"], 3),
+        (["unknown", "boot-1"], 2),
+        (["unknown", "unknown"], 3),
+    ],
+)
+def test_this_machine_and_each_that_cannot_be_told_apart_has_a_clock(
+    boots: list[str], clocks: int
+) -> None:
+    here = Clock("boot-1", Anchor(mono_ns=100, wall_ns=1_000))
+    assert here.many([{"clock": boot} for boot in boots]) == clocks
+
+
+def test_a_machine_that_does_not_know_its_boot_has_a_clock_of_its_own() -> None:
+    here = Clock("unknown", Anchor(mono_ns=100, wall_ns=1_000))
+    assert here.many([{"clock": "unknown"}]) == 2
+
+
+def test_shards_of_one_other_machine_merge_with_two_clocks(again: Run) -> None:
+    for number in range(OF):
+        path = again.path(f"samples/shard-{number}.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"clock": "another"}))
+    merge(again)
+    assert again.read_json(LOAD_REPORT)["clocks"] == 2
+
+
 def test_a_shard_that_comes_too_late_sends_nothing(tmp_path: Path) -> None:
     run = prepare(tmp_path, "http://127.11.0.3:9", wall_ns())
     process = send(run, "--shard", "0/2")

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
+from math import inf, nan
 
 import pytest
 from hypothesis import given, settings
@@ -486,6 +486,10 @@ def test_the_upper_end_decides_held_and_the_lower_end_broken(
     seconds: Interval, verdict: Verdict
 ) -> None:
     assert Recovery(True, seconds, "").verdict(60) is verdict
+
+
+def test_a_limit_that_is_no_number_is_not_kept() -> None:
+    assert Recovery(True, Interval(3, 59.9), "").verdict(nan) is Verdict.UNKNOWN
 
 
 # ── while the fault is held ───────────────────────────────────────────────────────────────────────

@@ -101,7 +101,7 @@ class ObjectiveFile(Strict):
 
     kind: Literal["recovery", "availability", "latency", "success", "failover", "restart", "money"]
     promise: str
-    limit: Annotated[float, Field(ge=0)]
+    limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     unit: str
     source: str
     journey: str = ""

@@ -5,6 +5,7 @@ fault that was not shown makes every finding unknown, whatever customers saw.
 """
 
 from dataclasses import dataclass, field
+from math import isfinite
 
 from holdfast.judge import (
     customers,
@@ -79,11 +80,13 @@ def judge(record: Record) -> Judgement:
 
 def _one(name: str, ground: Ground, proofs: tuple[Proof, ...]) -> Judged:
     """Judge one objective, then hold it against the reasons why nothing can be known."""
-    kind = str(ground.record.plan["objectives"][name]["kind"])
-    judged = _HOW[kind](name, ground)
-    missing = [proof for proof in proofs if proof.shown is not True]
-    if missing:
-        return judged.unknown(f"the fault was not shown ({', '.join(one.name for one in missing)})")
+    objective = ground.record.plan["objectives"][name]
+    judged = _HOW[str(objective["kind"])](name, ground)
+    doubts = [] if isfinite(float(objective["limit"])) else ["its limit is no number"]
+    if missing := [proof.name for proof in proofs if proof.shown is not True]:
+        doubts.append(f"the fault was not shown ({', '.join(missing)})")
+    if doubts:
+        return judged.unknown("; ".join(doubts))
     if judged.finding.verdict is Verdict.BROKEN:
         return judged
     if ground.timeline.aborted:

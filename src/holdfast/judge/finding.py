@@ -120,7 +120,9 @@ class Ground:
             return f"the customers' process did not end well ({load.get('ended') or 'no account'})"
         if load["open"]:
             return f"the customers' process left {load['open']} requests open"
-        for name, counts in load["journeys"].items():
+        for name in self.journeys:
+            if (counts := load["journeys"].get(name)) is None:
+                return f"the customers' process gave no account of {name}"
             recorded = len(self.samples.of_journey(name))
             if recorded != counts["scheduled"]:
                 return f"{recorded} of {counts['scheduled']} requests of {name} are recorded"

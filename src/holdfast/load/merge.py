@@ -42,7 +42,7 @@ def merge(run: Run) -> int:
         rows += (_moved(one, shift) for one in found)
     rows.sort(key=lambda one: (one.done_ns, one.scheduled_ns))
     write_whole(run.path(SAMPLES), _csv(rows))
-    run.write_json(LOAD_REPORT, together(reports, [here.shift_ns(one) for one in reports]))
+    run.write_json(LOAD_REPORT, together(reports, here))
     return len(rows)
 
 
@@ -64,6 +64,12 @@ class Clock:
             return 0
         its = Anchor(**report["anchor"])
         return (its.wall_ns - its.mono_ns) - (self._anchor.wall_ns - self._anchor.mono_ns)
+
+    def many(self, reports: Sequence[dict[str, Any]]) -> int:
+        """How many clocks there are, this one included: who does not know theirs has their own."""
+        boots = [self._boot, *(one["clock"] for one in reports)]
+        known = {boot for boot in boots if boot != "unknown"}
+        return len(known) + boots.count("unknown")
 
 
 def _shards(run: Run) -> list[Shard]:
@@ -132,7 +138,7 @@ def _csv(rows: Sequence[Sample]) -> str:
     return text.getvalue()
 
 
-def together(reports: Sequence[dict[str, Any]], shifts: Sequence[int]) -> dict[str, Any]:
+def together(reports: Sequence[dict[str, Any]], here: Clock) -> dict[str, Any]:
     """One account of all: counts are added, of lateness the worst stands for all."""
     worst = {
         name: max((late for one in reports if (late := one["lateness_ms"][name])), default=None)
@@ -142,7 +148,7 @@ def together(reports: Sequence[dict[str, Any]], shifts: Sequence[int]) -> dict[s
     for one in reports:
         for journey, numbers in one["journeys"].items():
             counts.setdefault(journey, Counter()).update(numbers)
-    pairs = list(zip(reports, shifts, strict=True))
+    pairs = [(one, here.shift_ns(one)) for one in reports]
     sums = (
         "open",
         "requests",
@@ -164,5 +170,5 @@ def together(reports: Sequence[dict[str, Any]], shifts: Sequence[int]) -> dict[s
             [at_ns + shift, late] for one, shift in pairs for at_ns, late in one["late_over_50ms"]
         ],
         "shards": list(reports),
-        "clocks": len({one["clock"] for one in reports}),
+        "clocks": here.many(reports),
     }

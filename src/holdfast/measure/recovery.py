@@ -53,7 +53,7 @@ class Recovery:
         late = any(one.recovered is False or _low(one) >= limit_s for one in parts)
         if late:
             return Verdict.BROKEN
-        if self.recovered is None or self.seconds is None or self.seconds.high >= limit_s:
+        if self.recovered is None or self.seconds is None or not self.seconds.high < limit_s:
             return Verdict.UNKNOWN
         return Verdict.HELD
 
