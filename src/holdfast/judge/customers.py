@@ -1,7 +1,7 @@
 """The promises that customers notice: recovery, availability, latency, success."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from math import inf
 
@@ -53,7 +53,7 @@ def recovery(name: str, ground: Ground) -> Judged:
 def availability(name: str, ground: Ground) -> Judged:
     """Bad requests ÷ mean rate, of the journey that suffered most, from the fault to the end."""
     limit = _limit(name, ground)
-    window = Window(ground.before.end_ns, ground.timeline.stop_ns)  # with what the fault cut off
+    window = Window(ground.cut_off_ns, ground.timeline.stop_ns)  # with what the fault cut off
     lost, spoiled = {}, set[int]()
     for journey in ground.journeys.values():
         if why := ground.too_few(window, journey.name):
@@ -65,7 +65,7 @@ def availability(name: str, ground: Ground) -> Judged:
         track = ground.samples.of_journey(journey.name)
         missed = track.bad_due(window, journey.within)
         lost[journey.name] = len(missed) * window.seconds / due
-        spoiled |= {track.scheduled_ns[position] // SECOND for position in missed}
+        spoiled |= {(track.scheduled_ns[one] - window.start_ns) // SECOND for one in missed}
     seconds = max(lost.values())
     observed = Observation(
         "bad-seconds",
@@ -96,7 +96,7 @@ def latency(name: str, ground: Ground) -> Judged:
     track = ground.samples.of_journey(journey.name)
     observations, verdicts, words = [], [], []
     for phase, window in ground.phases():
-        took = _took(track, track.due(window), ("ok", "timeout"))
+        took = _took(track, ground.counted(journey, window), ("ok", "timeout"))
         slow = len(took) - bisect_right(took, round(journey.within * SECOND))
         verdicts.append(below(slow, len(took), float(objective["limit"])))
         words.append(f"{phase}: {slow} of {len(took)} slower than {journey.within:g} s")
@@ -120,11 +120,11 @@ def success(name: str, ground: Ground) -> Judged:
     Where the run had looked at a phase before it was over, over both looks.
     """
     objective = ground.record.plan["objectives"][name]
-    track = ground.samples.of_journey(objective["journey"])
+    track, when = ground.samples.of_journey(objective["journey"]), ground.timeline
     observations, verdicts, words = [], [], []
-    for phase, window in (("before", ground.before), ("after", ground.timeline.after)):
-        due = track.due(window)
-        seen = Look(len(due) - track.outcome[due.start : due.stop].count("ok"), len(due))
+    for phase, window in (("before", when.before), ("after", when.after)):
+        mine = ground.counted(ground.journeys[objective["journey"]], window)
+        seen = Look(sum(track.outcome[one] != "ok" for one in mine), len(mine))
         first = _first_look(name, ground, phase)
         verdict, bound, how = _decided(seen, first, float(objective["limit"]))
         if first and (first.bad > seen.bad or first.n > _due_at_look(ground, phase, track, window)):
@@ -163,14 +163,12 @@ def _decided(seen: Look, first: Look | None, limit: float) -> tuple[Verdict, flo
     return verdict, bound, f" at the second look (first: {first.bad} of {first.n})"
 
 
-def _took(track: Track, due: range, outcomes: Collection[str]) -> list[int]:
+def _took(track: Track, those: Iterable[int], outcomes: Collection[str]) -> list[int]:
     """How long those of such an outcome took from when they were due, in ns, in order."""
-    mine = slice(due.start, due.stop)
-    columns = track.outcome[mine], track.scheduled_ns[mine], track.done_ns[mine]
     return sorted(
-        done_ns - due_ns
-        for outcome, due_ns, done_ns in zip(*columns, strict=True)
-        if outcome in outcomes
+        track.done_ns[one] - track.scheduled_ns[one]
+        for one in those
+        if track.outcome[one] in outcomes
     )
 
 

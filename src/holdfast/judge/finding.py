@@ -86,11 +86,8 @@ class Ground:
         return sum(len(track.due(window)) for track in self.tracks().values())
 
     @cached_property
-    def before(self) -> Window:
-        """The steady state before the fault, up to the first request that was open when it came.
-
-        What the fault cut off says nothing of the time before; nor do requests sent after that.
-        """
+    def cut_off_ns(self) -> int:
+        """When the first request was due that was open when the fault came."""
         whole = self.timeline.before
         open_then = [
             due_ns
@@ -98,7 +95,21 @@ class Ground:
             for due_ns, done_ns in zip(track.scheduled_ns, track.done_ns, strict=True)
             if due_ns < whole.end_ns <= done_ns
         ]
-        return Window(whole.start_ns, min(open_then, default=whole.end_ns))
+        return min(open_then, default=whole.end_ns)
+
+    def counted(self, journey: Journey, window: Window) -> list[int]:
+        """The positions of a journey's requests that were due in a window and say something of it.
+
+        What the fault cut off says nothing of the time before, unless it had broken its promise
+        by then.
+        """
+        track, began_ns = self.samples.of_journey(journey.name), self.timeline.began_ns
+        since_ns = began_ns - round(journey.within * SECOND)
+        return [
+            one
+            for one in track.due(window)
+            if not since_ns < track.scheduled_ns[one] < began_ns <= track.done_ns[one]
+        ]
 
     def phases(self) -> list[tuple[str, Window]]:
         """The stretches in which customers are to be served well: before, recovered, after.
@@ -111,7 +122,7 @@ class Ground:
         if seconds and self.recovery.recovered:
             start_ns = min(hold.start_ns + round(seconds.high * SECOND), hold.end_ns)
         recovered = Window(start_ns, hold.end_ns)
-        return [("before", self.before), ("recovered", recovered), ("after", when.after)]
+        return [("before", when.before), ("recovered", recovered), ("after", when.after)]
 
     def incomplete(self) -> str:
         """Why there is not a record of every request that was sent; empty when there is."""

@@ -91,13 +91,13 @@ def _recovered(ground: Ground) -> Observation:
 
 def _impact(ground: Ground) -> Observation:
     """Bad requests from the fault to the end, as requests, as seconds, and of the yearly budget."""
-    window = Window(ground.before.end_ns, ground.timeline.stop_ns)
+    window = Window(ground.cut_off_ns, ground.timeline.stop_ns)
     lost, spoiled, seconds = {}, set[int](), 0.0
     for name, journey in ground.journeys.items():
         track = ground.samples.of_journey(name)
         missed = track.bad_due(window, journey.within)
         lost[name] = len(missed)
-        spoiled |= {track.scheduled_ns[position] // SECOND for position in missed}
+        spoiled |= {(track.scheduled_ns[one] - window.start_ns) // SECOND for one in missed}
         due = ground.planned(window, name)
         seconds = max(seconds, len(missed) * window.seconds / due if due else 0.0)
     detail = {

@@ -156,7 +156,9 @@ class _Compared:
         if len(heard) < len(bads):
             heard_s = [(one.sent_ns - hold.start_ns) / SECOND for one in heard]
             low = min(low, max(heard_s, default=0.0))
-        if there.meets(Interval(low, seen.seconds.high)):
+        unread_s = self._read(end_s)[0] - _SLACK_S  # what came later, the entrance had not told
+        ends_unread = any(self.entrance.wall_s(one.done_ns) > unread_s for one in heard)
+        if there.meets(Interval(low, seen.seconds.high)) or (ends_unread and not seen.recovered):
             return ""
         return (
             f"by the entrance the last bad request ended {last.low - began_s:.2f} to"

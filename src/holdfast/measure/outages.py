@@ -14,7 +14,8 @@ from itertools import accumulate, pairwise
 from statistics import median
 
 from holdfast.clock import SECOND
-from holdfast.model import Interval
+from holdfast.model import Interval, Journey, Window
+from holdfast.samples import Track
 
 TOLERATED = 1000  # one bad request in so many is no outage
 LEAST = 299  # requests, below which a window says nothing
@@ -33,6 +34,23 @@ class Request:
     done: int
     bad: bool
     slow: bool = False
+
+
+def requests(track: Track, journey: Journey, window: Window) -> list[Request]:
+    """The requests of a journey that were due in a window."""
+    due = track.due(window)
+    mine, limit = slice(due.start, due.stop), round(journey.within * SECOND)
+    rows = zip(
+        track.scheduled_ns[mine],
+        track.sent_ns[mine],
+        track.done_ns[mine],
+        track.bad(journey.within)[mine],
+        strict=True,
+    )
+    return [
+        Request(due_ns, sent_ns, done_ns, bool(is_bad), done_ns - due_ns > limit)
+        for due_ns, sent_ns, done_ns, is_bad in rows
+    ]
 
 
 @dataclass(frozen=True)

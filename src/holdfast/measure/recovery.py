@@ -1,11 +1,11 @@
 """When customers were served again, from their own timestamps: an interval, never a point."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
 from holdfast.clock import SECOND
-from holdfast.measure.outages import LEAST, Outage, Request, Stretch, percentile_999
+from holdfast.measure.outages import LEAST, Outage, Request, Stretch, percentile_999, requests
 from holdfast.measure.ratio import upper_bound
 from holdfast.model import Interval, Journey, Sample, Window
 from holdfast.samples import Samples, Track
@@ -18,11 +18,12 @@ _WRITTEN_S = 0.5  # a settled request is in the file of samples after this time
 class Recovery:
     """Whether and when customers recovered, in seconds from the fault taking effect.
 
-    `recovered` is None when it cannot be known, and `seconds` then too; when it is False, `seconds`
-    is infinite at its upper end. Without an outage, `seconds` ends at the longest one that would
-    have left no trace. `lasted` is the window that proves it, `residual_excluded` the share of bad
-    requests that it excludes at 95 %, `excused` the bad requests that are no outage, `undecided`
-    those that had no answer, and needed none yet, when the hold ended.
+    `recovered` is None when it cannot be known, and `seconds` then too, though not before `least`;
+    when it is False, `seconds` is infinite at its upper end. Without an outage, `seconds` ends at
+    the longest one that would have left no trace. `lasted` is the window that proves it,
+    `residual_excluded` the share of bad requests that it excludes at 95 %, `excused` the bad
+    requests that are no outage, `undecided` those that had no answer, and needed none yet, when
+    the hold ended.
     """
 
     recovered: bool | None
@@ -34,6 +35,7 @@ class Recovery:
     no_outage: bool = False
     excused: int = 0
     undecided: int = 0
+    least: float = 0.0
     hold: Window | None = None
     each: Mapping[str, "Recovery"] = field(default_factory=dict)
 
@@ -49,7 +51,7 @@ class Recovery:
 
     def verdict(self, limit_s: float) -> Verdict:
         """Held when surely sooner than the limit, broken when surely not, or not at all."""
-        parts = [one for one in (self, *self.each.values()) if one.seconds]
+        parts = (self, *self.each.values())
         late = any(one.recovered is False or _low(one) >= limit_s for one in parts)
         if late:
             return Verdict.BROKEN
@@ -59,7 +61,7 @@ class Recovery:
 
 
 def _low(one: Recovery) -> float:
-    return one.seconds.low if one.seconds else 0.0
+    return one.seconds.low if one.seconds else one.least
 
 
 def bad(sample: Sample, journey: Journey) -> bool:
@@ -124,7 +126,7 @@ def _recovery(asked: _Asked, samples: Iterable[Sample]) -> Recovery:
         return _unknown("no journey was asked for")
     hold, columns = asked.hold, Samples.of(samples)
     tracks = {name: columns.of_journey(name) for name in asked.journeys}
-    mine = {name: _requests(tracks[name], one, hold) for name, one in asked.journeys.items()}
+    mine = {name: requests(tracks[name], one, hold) for name, one in asked.journeys.items()}
     undecided = {
         name: [one for one in same if asked.undecided(one, name)] for name, same in mine.items()
     }
@@ -153,39 +155,22 @@ def _calm(track: Track, until_ns: int, journey: Journey) -> int:
     return percentile_999([done_ns - sent_ns for sent_ns, done_ns, bad in rows if not bad])
 
 
-def _requests(track: Track, journey: Journey, window: Window) -> list[Request]:
-    """The requests of a journey that were due in a window."""
-    due = track.due(window)
-    mine, limit = slice(due.start, due.stop), round(journey.within * SECOND)
-    rows = zip(
-        track.scheduled_ns[mine],
-        track.sent_ns[mine],
-        track.done_ns[mine],
-        track.bad(journey.within)[mine],
-        strict=True,
-    )
-    return [
-        Request(due_ns, sent_ns, done_ns, bool(is_bad), done_ns - due_ns > limit)
-        for due_ns, sent_ns, done_ns, is_bad in rows
-    ]
-
-
 def _of(stretch: Stretch, asked: _Asked, undecided: list[Request]) -> Recovery:
     """One journey by itself."""
     name, hold, outages = stretch.journey, asked.hold, tuple(stretch.outages)
     last_due = max([*stretch.times[-1:], *(one.scheduled for one in undecided)], default=0)
     if hold.end_ns - last_due > stretch.usual or stretch.until - hold.start_ns < stretch.stable:
         why = f"{name}: too little was sent by the end of the hold, or it was shorter than a window"
-        return _unknown(why, outages)
+        return _unknown(why, outages, asked)
     good = stretch.resumed()
     if good is None or good.scheduled + stretch.stable > stretch.until:
         decided = good is None or good.scheduled + stretch.stable > hold.end_ns
         if not outages or not decided:
             why = f"{name}: answers were still due when the hold ended"
-            return _unknown(why, outages)
+            return _unknown(why, outages, asked)
         return _not_recovered(stretch, asked)
     if doubt := _doubt(stretch, asked, undecided, good):
-        return _unknown(f"{name}: {doubt}", outages)
+        return _unknown(f"{name}: {doubt}", outages, asked)
     return _recovered(stretch, asked, good, len(undecided))
 
 
@@ -218,8 +203,7 @@ def _recovered(stretch: Stretch, asked: _Asked, good: Request, undecided: int) -
         seconds = Interval(0.0, stretch.unseen / SECOND)
     elif outages:
         end = outages[-1].end
-        low = max(0.0, end.low - returned)
-        seconds = Interval(low / SECOND, (max(end.high, good.done) - began) / SECOND)
+        seconds = Interval(_least(outages, returned), (max(end.high, good.done) - began) / SECOND)
     else:
         seconds = Interval(0.0, (good.done - began) / SECOND)
     return Recovery(
@@ -236,14 +220,14 @@ def _recovered(stretch: Stretch, asked: _Asked, good: Request, undecided: int) -
 
 
 def _not_recovered(stretch: Stretch, asked: _Asked) -> Recovery:
-    last = max(stretch.outages[-1].end.low, asked.fault.end_ns) - asked.fault.end_ns
+    last = _least(stretch.outages, asked.fault.end_ns)
     why = (
         f"{stretch.journey}: not served well for {_s(stretch.stable)} when the hold ended;"
-        f" still bad {last / SECOND:.2f} s after the fault"
+        f" still bad {last:.2f} s after the fault"
     )
     return Recovery(
         recovered=False,
-        seconds=Interval(last / SECOND, inf),
+        seconds=Interval(last, inf),
         why=why,
         outages=tuple(stretch.outages),
         excused=len(stretch.bads) - len(stretch.faulty),
@@ -257,31 +241,31 @@ def _combined(each: Mapping[str, Recovery]) -> Recovery:
     failed = [one for one in parts if one.recovered is False]
     unknown = [one for one in parts if one.recovered is None]
     low = max(_low(one) for one in parts)
-    excused, undecided = sum(one.excused for one in parts), sum(one.undecided for one in parts)
+    all_of_them = Recovery(
+        None,
+        None,
+        "; ".join(one.why for one in failed or unknown),
+        outages,
+        excused=sum(one.excused for one in parts),
+        undecided=sum(one.undecided for one in parts),
+        least=low,
+        each=each,
+    )
     if failed:
-        why = "; ".join(one.why for one in failed)
-        seconds = Interval(low, inf)
-        return Recovery(
-            False, seconds, why, outages, excused=excused, undecided=undecided, each=each
-        )
+        return replace(all_of_them, recovered=False, seconds=Interval(low, inf))
     if unknown:
-        why = "; ".join(one.why for one in unknown)
-        return Recovery(None, None, why, outages, excused=excused, undecided=undecided, each=each)
+        return all_of_them
     no_outage = all(one.no_outage for one in parts)
     touched = [one.seconds for one in parts if one.seconds and (no_outage or not one.no_outage)]
     seconds = Interval(low, max(one.high for one in touched))
-    lasted = max((one.lasted for one in parts if one.lasted), key=lambda one: one.start_ns)
-    return Recovery(
+    return replace(
+        all_of_them,
         recovered=True,
         seconds=seconds,
         why=_sentence(seconds, no_outage, max(len(one.outages) for one in parts)),
-        outages=outages,
-        lasted=lasted,
+        lasted=max((one.lasted for one in parts if one.lasted), key=lambda one: one.start_ns),
         residual_excluded=max(one.residual_excluded or 0.0 for one in parts),
         no_outage=no_outage,
-        excused=excused,
-        undecided=undecided,
-        each=each,
     )
 
 
@@ -292,8 +276,16 @@ def _sentence(seconds: Interval, no_outage: bool, outages: int) -> str:
     return f"customers recovered {seconds.low:.2f} to {seconds.high:.2f} s after the fault{several}"
 
 
-def _unknown(why: str, outages: tuple[Outage, ...] = ()) -> Recovery:
-    return Recovery(None, None, why, outages)
+def _unknown(why: str, outages: tuple[Outage, ...] = (), asked: _Asked | None = None) -> Recovery:
+    """Not known when; not before the end of the last outage that was seen."""
+    least = _least(outages, asked.fault.end_ns) if outages and asked else 0.0
+    still = f"; still bad {least:.2f} s after the fault" if least else ""
+    return Recovery(None, None, why + still, outages, least=least)
+
+
+def _least(outages: Sequence[Outage], returned_ns: int) -> float:
+    """Seconds from the fault until the last outage ended, at least."""
+    return max(0.0, outages[-1].end.low - returned_ns) / SECOND
 
 
 def _s(ns: int) -> str:
