@@ -38,6 +38,7 @@ def document(lab: Lab, kubeconfig: str, cluster_uid: str) -> dict[str, object]:
         "ledger": {
             "transfers": f"http://{lab.entrance}/ledger/transfers",
             "settlements": f"http://{lab.banks}/settlements",
+            "sums": f"http://{lab.entrance}/ledger/sums",
         },
         "workload": {"namespace": "wallet", "selector": "app=wallet-api"},
         "breakers": {

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import context, files
+from holdfast.clock import now_ns
 from holdfast.context import Context
 from holdfast.credentials import secret
 from holdfast.database import Database
 from holdfast.documents import Ledger, Source, Sql
-from holdfast.errors import Unreachable
+from holdfast.errors import HoldfastError, Unreachable
 from holdfast.fetch import LARGE, Limits, NoAnswer, fetch, with_query
+from holdfast.measure.sums import told
 
 __all__ = ["nothing_unknown"]
 
@@ -22,6 +24,8 @@ TRANSFER = (
     *("id", "end_to_end_id", "rail", "account", "amount_cents", "fee_cents", "state", "postings"),
 )
 SETTLEMENT = ("end_to_end_id", "amount_cents", "settled_at")
+SUMS = "samples/sums.jsonl"
+_SUMS_S = 5.0  # one look at the sums
 _CALL_S = 30.0  # one call, from looking up the name to the last byte of the answer
 
 
@@ -59,7 +63,36 @@ def settlements(ledger: Ledger, since: float) -> str:
     return lines(ledger.settlements, since, SETTLEMENT)
 
 
-def lines(source: Source, since: float, members: Collection[str] = ()) -> str:
+def look_at_sums(here: Context, since: float) -> None:
+    """Read the sums now, and write down what they are, or why they could not be read."""
+    assert here.environment.ledger
+    began = now_ns()
+    try:
+        seen: dict[str, Any] = dict(sums(here.environment.ledger, since))
+    except HoldfastError as error:
+        seen = {"error": str(error)}
+    here.run.append(SUMS, {"looked_ns": began, **seen})
+
+
+def sums(ledger: Ledger, since: float) -> dict[str, int]:
+    """What the postings since then (Unix seconds), or all accounts, come to at this instant.
+
+    Raises:
+        Unreachable: it does not answer, or with something else than one line that tells a sum.
+    """
+    assert ledger.sums
+    text = lines(ledger.sums, since, seconds=_SUMS_S)
+    try:
+        (line,) = text.splitlines()
+        return told(json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        why = "it does not tell postings_cents or total_cents, whole numbers, in one line"
+        raise Unreachable(str(ledger.sums), why, "Correct what it tells") from None
+
+
+def lines(
+    source: Source, since: float, members: Collection[str] = (), seconds: float = _CALL_S
+) -> str:
     """What a record holds since then (Unix seconds), as it came; a database's columns are checked.
 
     Raises:
@@ -67,24 +100,24 @@ def lines(source: Source, since: float, members: Collection[str] = ()) -> str:
         InvalidInput: nobody says where the database is, or psycopg is not installed.
     """
     if isinstance(source, Sql):
-        return _queried(source, since, members)
+        return _queried(source, since, members, seconds)
     if source.startswith("csv:"):
         return table(Path(source.removeprefix("csv:")))
-    return _fetched(source, since)
+    return _fetched(source, since, seconds)
 
 
-def _queried(source: Sql, since: float, members: Collection[str]) -> str:
+def _queried(source: Sql, since: float, members: Collection[str], seconds: float) -> str:
     database = Database(str(source), secret(source.dsn_env))
-    answer = database.ask(source.query, since, _CALL_S, LARGE)
+    answer = database.ask(source.query, since, seconds, LARGE)
     if missing := [name for name in members if name not in answer.columns]:
         why = f"the query gives no column {', '.join(missing)}"
         raise Unreachable(database.name, why, "Name its columns like the members of a line")
     return answer.text
 
 
-def _fetched(url: str, since: float) -> str:
+def _fetched(url: str, since: float, seconds: float) -> str:
     try:
-        answer = fetch(with_query(url, {"since": f"{since:.6f}"}), Limits(_CALL_S, LARGE))
+        answer = fetch(with_query(url, {"since": f"{since:.6f}"}), Limits(seconds, LARGE))
     except NoAnswer as error:
         raise Unreachable(url, f"the record {error}", "Is it running?") from None
     if answer.status_code != 200:

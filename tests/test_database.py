@@ -20,7 +20,7 @@ from holdfast.errors import HoldfastError, InvalidInput, Silent, Unreachable
 from holdfast.measure import reconcile
 from holdfast.model import Sample
 from holdfast.plan.systems import questions
-from holdfast.probes.ledger import lines, settlements, transfers
+from holdfast.probes.ledger import lines, settlements, sums, transfers
 from holdfast.verdict import Verdict
 from tests.fakes import absent
 from tests.test_documents import ENVIRONMENT, changed
@@ -360,3 +360,54 @@ def test_a_plan_asks_whether_the_query_can_be_read(
     assert "the database of LEDGER_DSN: the query gives no column fee_cents" in str(renamed)
     monkeypatch.setenv("LEDGER_DSN", "postgresql://nobody@127.10.0.12:9/books")
     assert isinstance(planned(read, TRANSFERS), Unreachable)
+
+
+# ── sums ──────────────────────────────────────────────────────────────────────────────────────────
+
+SUM = """
+SELECT coalesce(sum(p.amount_cents), 0) AS postings_cents
+  FROM transfers t JOIN postings p ON p.transfer = t.id
+ WHERE t.received_at >= to_timestamp(%(since)s)"""
+
+
+def test_sums_are_those_that_the_wallet_tells(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_DSN", database)
+    query = Sql(dsn_env="LEDGER_DSN", query=SUM)
+
+    async def story() -> None:
+        async with wallet(database) as here:
+            await here.transfer()
+            for cents in (0, 7):
+                await here.sql(f"UPDATE postings SET amount_cents = amount_cents + {cents}")
+                for source in (query, f"{here.url}/ledger/sums"):
+                    ledger = Ledger(transfers="csv:t", settlements="csv:s", sums=source)
+                    told = await asyncio.to_thread(sums, ledger, 0.0)
+                    assert told == {"postings_cents": 5 * cents}
+
+    play(story())
+
+
+def test_a_plan_asks_for_the_sums_too(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEDGER_DSN", database)
+    sql(database, Path("lab/wallet/schema.sql").read_text())
+    for query, answered in ((SUM, True), ("SELECT 1 AS other", False)):
+        path = tmp_path / "environment.yaml"
+        source = {"dsn_env": "LEDGER_DSN", "query": query}
+        path.write_text(yaml.safe_dump(changed(ENVIRONMENT, "ledger.sums", source)))
+        asked = questions(read_environment(path))["sums"]
+        if answered:
+            assert asked() == "answers"
+        else:
+            with pytest.raises(Unreachable, match="does not tell postings_cents or total_cents"):
+                asked()
+
+
+def test_a_file_tells_no_sum_of_now(tmp_path: Path) -> None:
+    path = tmp_path / "environment.yaml"
+    path.write_text(yaml.safe_dump(changed(ENVIRONMENT, "ledger.sums", "csv:sums.csv")))
+    with pytest.raises(InvalidInput, match="a file cannot tell them"):
+        read_environment(path)

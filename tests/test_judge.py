@@ -385,6 +385,54 @@ def test_money_that_is_still_under_way(state: str) -> None:
     assert exit_code(record) == 3
 
 
+def summed(*cents: int | None, **changes: object) -> Record:
+    """The sum of all postings as each look saw it, from second -5 on; None: no answer."""
+    looks = tuple(
+        {"looked_ns": ns(number - 5.0)}
+        | ({"error": "no answer"} if one is None else {"postings_cents": one})
+        for number, one in enumerate(cents)
+    )
+    record = told(PAID)
+    books = {"transfers": "csv:t", "settlements": "csv:s", "sums": "http://127.9.0.10/sums"}
+    plan = {**record.plan, "environment": {**record.plan["environment"], "ledger": books}}
+    return replace(record, plan=plan, sums=looks, **changes)  # type: ignore[arg-type]
+
+
+def test_sums_that_never_drift() -> None:
+    assert found(summed(0, 0, 0)) == WELL | {"money": HELD}
+    assert value(they.judged(summed(0, 0, 0)), "sums-that-drifted") == 0
+
+
+def test_a_sum_that_drifted_is_broken_even_when_it_healed() -> None:
+    judgement = they.judged(summed(0, -1010, 0, 0))
+    assert they.verdicts(judgement) == WELL | {"money": BROKEN}
+    assert "sum drifted mid-run: postings_cents -1010 at 22:13:16.0" in they.why(judgement, "money")
+    assert value(judgement, "sums-that-drifted") == 1
+
+
+def test_a_sum_that_drifted_outranks_a_ledger_that_could_not_be_read() -> None:
+    assert found(summed(0, 5, 0, transfers=None))["money"] == BROKEN
+    assert found(summed(0, 5, 0, transfers=({"id": "id-1"},)))["money"] == BROKEN
+    assert found(summed(0, 0, 0, transfers=None))["money"] == UNKNOWN
+
+
+def test_looks_that_were_not_answered_are_told_and_prove_nothing() -> None:
+    judgement = they.judged(summed(0, None, None, 0))
+    assert they.verdicts(judgement) == WELL | {"money": HELD}
+    assert "2 of 4 looks at the sums were answered" in they.why(judgement, "money")
+    (seen,) = [one for one in judgement.observations if one.name == "sums-that-drifted"]
+    assert (seen.value, seen.why) == (0, "2 of 4 looks were answered")
+    assert found(summed(0, None, 9, None))["money"] == BROKEN
+
+
+@pytest.mark.parametrize("cents", [(), (None, None)])
+def test_sums_that_nobody_saw_leave_it_unknown(cents: tuple[None, ...]) -> None:
+    judgement = they.judged(summed(*cents))
+    assert they.verdicts(judgement) == WELL | {"money": UNKNOWN}
+    assert value(judgement, "sums-that-drifted") is None
+    assert found(summed(*cents, transfers=(), settlements=()))["money"] == BROKEN
+
+
 BLIND_FAILOVER = WELL | {"failover": UNKNOWN}
 
 

@@ -16,6 +16,7 @@ from holdfast.observe import find
 from holdfast.pipeline.story import tell
 from holdfast.probes import seen
 from holdfast.reports import summary
+from holdfast.store import Run
 from tests.conftest import RealToxiproxy, configured
 from tests.fakes import FakeKubernetes, FakePrometheus
 from tests.judge_stories import Story, also, event, laid, told, verdicts, why
@@ -217,6 +218,23 @@ def test_observe_needs_no_right_and_asks_no_cluster(here: Here) -> None:
     assert "holdfast mark" in ended.stderr
     assert here.kubernetes.calls == []
     assert not (runs / "budget.jsonl").exists()
+
+
+def test_the_ledgers_sums_are_looked_at_meanwhile(here: Here) -> None:
+    """Here nobody tells them: each look says why."""
+    sums = f"{here.document['customers']['url']}/sums"
+    here.document = {**here.document, "periods": {"scrape": "1s"}}
+    here.document = {**here.document, "ledger": {**here.document["ledger"], "sums": sums}}
+    here.write("journeys.yaml", JOURNEYS)
+    here.write("objectives.yaml", OBJECTIVES)
+    here.change("extensions.0.load", {"balance": "40/s"})
+    here.change("extensions.0.objectives", ["recovery", "availability"])
+    options = ("-e", here.environment, "--runs", here.folder / "runs", "--load-of")
+    holdfast("observe", "--for", "1s", *options, here.path("mine"), "--json")
+    (folder,) = (here.folder / "runs" / "observe").iterdir()
+    looks = Run.open(folder).record().sums
+    assert len(looks) == 1
+    assert f"{sums}: answered 404" in looks[0]["error"]
 
 
 JOURNEYS = {

@@ -1,12 +1,13 @@
 """The books: a key makes one transfer, money is neither made nor lost, replicas start together."""
 
 import asyncio
+import json
 
 import pytest
 
 from lab.wallet.ledger import Ledger
 from lab.wallet.transfer import Order
-from tests.wallet_case import play, wallet
+from tests.wallet_case import Wallet, play, wallet
 
 pytest_plugins = ["tests.wallet_fixtures"]
 
@@ -167,5 +168,70 @@ def test_three_replicas_that_start_at_once_make_one_schema(database: str) -> Non
                 assert await ledger.balance("acc-1000") == 100_000_000
         finally:
             await asyncio.gather(*(ledger.close() for ledger in ledgers))
+
+    play(story())
+
+
+# ── sums while money moves ────────────────────────────────────────────────────────────────────────
+
+
+async def sums(here: Wallet, over: asyncio.Event) -> set[int]:
+    """Every sum of all postings that is seen until it is over."""
+    seen = set()
+    while not over.is_set():
+        code, text = await here.get("/ledger/sums?since=0")
+        assert code == 200
+        seen.add(json.loads(text)["postings_cents"])
+        await asyncio.sleep(0.01)
+    return seen
+
+
+async def seen_while_money_moves(here: Wallet) -> set[int]:
+    """Transfers that settle, fail and are refused, and the sums that are seen meanwhile."""
+    over = asyncio.Event()
+    looking = asyncio.create_task(sums(here, over))
+    for mood in ("well", "fails"):
+        here.moods["pix-primary"].now = here.moods["pix-backup"].now = mood
+        keys = [f"{mood}-{number}" for number in range(10)]
+        await asyncio.gather(*(here.transfer(key) for key in keys))
+        await here.transfer(f"{mood}-poor", "pix", amount_cents=10**12)
+        await here.settling_round()
+    over.set()
+    return await looking
+
+
+def test_a_healthy_ledger_never_drifts(database: str) -> None:
+    async def story() -> None:
+        async with wallet(database) as here:
+            assert await seen_while_money_moves(here) == {0}
+            assert {line["state"] for line in await here.lines()} >= {"settled", "refused"}
+
+    play(story())
+
+
+def test_with_the_defect_money_is_nowhere_for_half_a_second(database: str) -> None:
+    """Every transfer is whole in the end: only who looks meanwhile sees it."""
+
+    async def story() -> None:
+        async with wallet(database, "money-lost") as here:
+            seen = await seen_while_money_moves(here)
+            assert min(seen) <= -1244
+            assert max(seen) == 0
+            assert json.loads((await here.get("/ledger/sums"))[1]) == {"postings_cents": 0}
+
+    play(story())
+
+
+def test_sums_are_of_transfers_since_then(database: str) -> None:
+    async def story() -> None:
+        async with wallet(database) as here:
+            await here.transfer()
+            await here.sql("DELETE FROM postings WHERE number = 1")
+            assert json.loads((await here.get("/ledger/sums?since=0"))[1]) == {
+                "postings_cents": 1244
+            }
+            later = "/ledger/sums?since=9999999999"
+            assert json.loads((await here.get(later))[1]) == {"postings_cents": 0}
+            assert (await here.get("/ledger/sums?since=x"))[0] == 400
 
     play(story())

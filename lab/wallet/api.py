@@ -71,6 +71,7 @@ class Replica:
                 web.post("/transfers/pix", self._timed(self._pix, "POST /transfers/pix")),
                 web.post("/transfers/ted", self._timed(self._ted, "POST /transfers/ted")),
                 web.get("/ledger/transfers", self._ledger_lines),
+                web.get("/ledger/sums", self._timed(self._ledger_sums, "GET /ledger/sums")),
                 web.get("/healthz/live", self._live),
                 web.get("/healthz/ready", self._ready),
                 web.get("/healthz/gateways", self._gateways),
@@ -122,11 +123,8 @@ class Replica:
         return _json(body, code)
 
     async def _ledger_lines(self, request: web.Request) -> web.StreamResponse:
-        try:
-            since = float(request.query.get("since", "0"))
-        except ValueError:
-            since = -1.0
-        if not 0 <= since < LATEST:
+        since = _since(request)
+        if since is None:
             return _json({"error": "since: expected Unix seconds"}, 400)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
@@ -134,6 +132,13 @@ class Replica:
             await response.write(block)
         await response.write_eof()
         return response
+
+    async def _ledger_sums(self, request: web.Request) -> web.Response:
+        since = _since(request)
+        if since is None:
+            return _json({"error": "since: expected Unix seconds"}, 400)
+        line = json.dumps({"postings_cents": await self.ledger.sum(since)})
+        return web.Response(text=f"{line}\n", content_type="application/x-ndjson")
 
     async def _live(self, _: web.Request) -> web.Response:
         return _json({"live": True})
@@ -149,6 +154,15 @@ class Replica:
         if "metrics-silent" in self.settings.defects:
             return web.Response(status=503)
         return web.Response(body=self.metrics.text(), headers={"Content-Type": TYPE})
+
+
+def _since(request: web.Request) -> float | None:
+    """From when on rows are wanted, in Unix seconds; None when that is no time."""
+    try:
+        since = float(request.query.get("since", "0"))
+    except ValueError:
+        return None
+    return since if 0 <= since < LATEST else None
 
 
 def _json(body: dict[str, Any], code: int = 200) -> web.Response:

@@ -36,6 +36,9 @@ SELECT json_build_object('id', id, 'end_to_end_id', end_to_end_id, 'rail', rail,
                                              'amount_cents', p.amount_cents) ORDER BY p.number)
              FROM postings p WHERE p.transfer = t.id), '[]'))::text
   FROM transfers t WHERE received_at >= to_timestamp(%s) ORDER BY received_at"""
+SUM = """
+SELECT coalesce(sum(p.amount_cents), 0)
+  FROM transfers t JOIN postings p ON p.transfer = t.id WHERE t.received_at >= to_timestamp(%s)"""
 
 type Row = Sequence[Any]
 
@@ -131,6 +134,11 @@ class Ledger:
             await cursor.execute(LINES, (since,))
             while rows := await cursor.fetchmany(500):
                 yield "".join(f"{row[0]}\n" for row in rows).encode()
+
+    async def sum(self, since: float) -> int:
+        """All postings of transfers received since then, in cents: one statement, one snapshot."""
+        row = await self._one(SUM, (since,))
+        return int(row[0]) if row else 0
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:

@@ -20,6 +20,7 @@ from holdfast.probes.landed import READBACKS
 from holdfast.reports.record import Report
 from holdfast.run import SETTLE_S, Tell
 from holdfast.run.interrupts import Signals
+from holdfast.run.watch import Sums
 from holdfast.store import Run
 
 JUDGED = ("recovery", "availability", "latency", "success", "money")  # what needs no target
@@ -61,6 +62,8 @@ def observe(wanted: Observation, root: Path, tell: Tell, began: Callable[[Run], 
         load = _customers(here, wanted)
         watch = threading.Thread(target=_watch, args=(here, probe, end), daemon=True)
         watch.start()
+        sums = Sums(here, signals.interrupt)
+        sums.start()
         try:
             folder.append("events.jsonl", {"event": "phase", "name": "observe"})
             tell("observe: Enter marks an instant, Ctrl-C ends", wanted.seconds)
@@ -71,6 +74,7 @@ def observe(wanted: Observation, root: Path, tell: Tell, began: Callable[[Run], 
             signals.hold_off()
             end.set()
             watch.join(_LOOK_S)
+            sums.stop()
             runner.finish(here, load, "", tell)
     tell("collect, judge, report", 5)
     return pipeline.recollect(folder.folder)

@@ -44,3 +44,4 @@ def test_a_planted_defect_gives_exactly_its_findings(
     assert ran.exit_code == expected["exit_code"], ran.stderr
     assert expected.get("stderr", "") in ran.stderr
     assert all(expected.get("why", "") in why for why in ran.whys.values())
+    assert expected.get("money", "") in ran.whys.get("money", "")

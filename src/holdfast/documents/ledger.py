@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -46,10 +46,20 @@ type Source = Annotated[
 
 
 class Ledger(Strict):
-    """Where every transfer's postings, and the bank side's settlements, can be read."""
+    """Where every transfer's postings, and the bank side's settlements, can be read.
+
+    `sums` tells, of one consistent read, what all postings or all accounts come to at that instant.
+    """
 
     transfers: Source
     settlements: Source
+    sums: Source | None = None
+
+    @model_validator(mode="after")
+    def _sums_of_now(self) -> Self:
+        if isinstance(self.sums, str) and self.sums.startswith("csv:"):
+            raise ValueError("`sums` are read while money moves: a file cannot tell them")
+        return self
 
 
 def beside(ledger: Ledger, path: Path, place: Callable[[str], str]) -> Ledger:
@@ -58,24 +68,25 @@ def beside(ledger: Ledger, path: Path, place: Callable[[str], str]) -> Ledger:
     Raises:
         InvalidInput: a query cannot be read, or would not be told since when rows are wanted.
     """
-    named: dict[str, Any] = {"transfers": ledger.transfers, "settlements": ledger.settlements}
-    found = {name: _found(one, f"{path}: ledger.{name}", place) for name, one in named.items()}
+    found: dict[str, Source | None] = {}
+    for name in ("transfers", "settlements", "sums"):
+        source, where = getattr(ledger, name), f"{path}: ledger.{name}"
+        if isinstance(source, Sql):
+            source = _read(source, Path(place(source.file)), where)
+            if name != "sums" and SINCE not in source.query:
+                step = f"Compare the time of a row with to_timestamp({SINCE})"
+                raise InvalidInput(where, f"the query does not use {SINCE}", step)
+        elif source and source.startswith("csv:"):
+            source = f"csv:{place(source.removeprefix('csv:'))}"
+        found[name] = source
     return ledger.model_copy(update=found)
 
 
-def _found(source: Source, where: str, place: Callable[[str], str]) -> Source:
-    if isinstance(source, str):
-        table = source.startswith("csv:")
-        return f"csv:{place(source.removeprefix('csv:'))}" if table else source
-    query = _read(Path(place(source.file)), where) if source.file else source.query
-    if SINCE not in query:
-        step = f"Compare the time of a row with to_timestamp({SINCE})"
-        raise InvalidInput(where, f"the query does not use {SINCE}", step)
-    return source.model_copy(update={"query": query, "file": ""})
-
-
-def _read(path: Path, where: str) -> str:
+def _read(source: Sql, path: Path, where: str) -> Sql:
+    if not source.file:
+        return source
     try:
-        return files.read(path, _MAX_BYTES).decode()
+        query = files.read(path, _MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{where}: {path}", f"cannot be read: {error}", "Name a query") from None
+    return source.model_copy(update={"query": query, "file": ""})

@@ -32,6 +32,7 @@ from holdfast.measure.ratio import below, lower_bound, needed, rank_above, upper
 from holdfast.measure.recovery import Recovery, bad, first_lasting_window, recovery
 from holdfast.measure.repeats import Claim, claim, tolerance
 from holdfast.measure.sprt import Sequential
+from holdfast.measure.sums import Drift, Sums, drifts
 
 __all__ = [
     "Agreement",
@@ -41,6 +42,7 @@ __all__ = [
     "Claim",
     "Count",
     "Difference",
+    "Drift",
     "Entrance",
     "Look",
     "Money",
@@ -48,6 +50,7 @@ __all__ = [
     "Recovery",
     "Sequential",
     "Series",
+    "Sums",
     "agree",
     "bad",
     "bad_and_total",
@@ -56,6 +59,7 @@ __all__ = [
     "below_twice",
     "carried_by_backup",
     "claim",
+    "drifts",
     "first_lasting_window",
     "flaps",
     "floor",

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from holdfast import guard, lock, rights
 from holdfast.clock import within
 from holdfast.cluster import Cluster, deployed
-from holdfast.documents import Customers, Environment, Source
+from holdfast.documents import Customers, Environment
 from holdfast.errors import HoldfastError, Unreachable
 from holdfast.fetch import Limits, NoAnswer, fetch
 from holdfast.heal import open_systems
-from holdfast.probes.ledger import settlements, transfers
+from holdfast.probes.ledger import settlements, sums, transfers
 from holdfast.prometheus import Prometheus
 
 _ASK_S = 5.0  # until a system counts as silent
@@ -61,10 +61,12 @@ def questions(environment: Environment) -> dict[str, Callable[[], str]]:
     for url, toxiproxy in open_systems(environment).toxiproxies.items():
         asked[f"toxiproxy {url}"] = toxiproxy.version
     if (ledger := environment.ledger) is not None:
-        asked["ledger"] = lambda: _record(ledger.transfers, lambda: transfers(ledger, _FAR_S))
+        asked["ledger"] = lambda: _record(str(ledger.transfers), lambda: transfers(ledger, _FAR_S))
         asked["settlements"] = lambda: _record(
-            ledger.settlements, lambda: settlements(ledger, _FAR_S)
+            str(ledger.settlements), lambda: settlements(ledger, _FAR_S)
         )
+        if ledger.sums:
+            asked["sums"] = lambda: _record(str(ledger.sums), lambda: sums(ledger, _FAR_S))
     asked["lock"] = lambda: lock.look(environment)
     if environment.reaper == "required":
         asked["reaper"] = lambda: lock.look_for_reaper(environment)
@@ -93,9 +95,9 @@ def _entrance(entrance: Customers) -> str:
     return "answers"
 
 
-def _record(source: Source, read: Callable[[], str]) -> str:
+def _record(name: str, read: Callable[[], object]) -> str:
     try:
         within(_ASK_S, read)
     except TimeoutError:
-        raise Unreachable(str(source), f"no answer within {_ASK_S:g} s", "Is it running?") from None
+        raise Unreachable(name, f"no answer within {_ASK_S:g} s", "Is it running?") from None
     return "answers"

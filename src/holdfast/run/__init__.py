@@ -22,7 +22,7 @@ from holdfast.plan import GROWTH, Plan
 from holdfast.probes import ledger
 from holdfast.run.interrupts import Signals
 from holdfast.run.looks import first_look
-from holdfast.run.watch import Watch
+from holdfast.run.watch import Sums, Watch
 from holdfast.store import RESERVE, RESERVE_BYTES, Run
 
 type Tell = Callable[[str, float], None]
@@ -41,8 +41,9 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
     aborted = ""
     with Signals() as signals, _supervised(plan, here, signals):
         load = _start_customers(plan, here)
-        watch = Watch(here, load, signals.interrupt)
-        watch.start()
+        watches = Watch(here, load, signals.interrupt), Sums(here, signals.interrupt)
+        for watch in watches:
+            watch.start()
         try:
             _phases(plan, here, load, signals, tell)
         except KeyboardInterrupt:
@@ -54,7 +55,8 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
         finally:
             signals.hold_off()
             _heal(here)
-            watch.stop()
+            for watch in watches:
+                watch.stop()
             finish(here, load, aborted, tell)
     return here
 

@@ -1,4 +1,4 @@
-"""What is looked at while a run is on: the pods, the fault, the customers' process, the disk."""
+"""What is looked at while a run is on: pods, fault, customers' process, disk, ledger's sums."""
 
 import threading
 from collections.abc import Callable
@@ -8,10 +8,11 @@ from holdfast import customers
 from holdfast.clock import SECOND, now_ns
 from holdfast.context import Context
 from holdfast.errors import HoldfastError
-from holdfast.probes import landed, restart
+from holdfast.probes import landed, ledger, restart
 
 _LOOK_PODS_S = 1.0
 _LOOK_FAULT_S = 5.0
+_LOOK_SUMS_S = 5.0
 
 
 class Watch(threading.Thread):
@@ -60,3 +61,36 @@ class Watch(threading.Thread):
         except HoldfastError as error:
             seen = {"error": str(error)}
         self._here.run.append("samples/pods.jsonl", {"looked_ns": began, **seen})
+
+
+class Sums(threading.Thread):
+    """Reads the ledger's sums every five seconds, where there are any, and writes them down.
+
+    By itself, since a ledger that hangs must hold up no look at pods or fault.
+    """
+
+    def __init__(self, here: Context, interrupt: Callable[[str], None]) -> None:
+        super().__init__(name="sums", daemon=True)
+        self._here = here
+        self._interrupt = interrupt
+        self._end = threading.Event()
+
+    def run(self) -> None:
+        """Look until told to stop."""
+        books = self._here.environment.ledger
+        if books and books.sums:
+            try:
+                self._look()
+            except (OSError, HoldfastError) as error:
+                self._interrupt(f"the run cannot be recorded: {error}")
+
+    def _look(self) -> None:
+        since = self._here.run.records("events.jsonl")[0]["wall_ns"] / SECOND
+        while not self._end.is_set():
+            ledger.look_at_sums(self._here, since)
+            self._end.wait(_LOOK_SUMS_S)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._end.set()
+        self.join(timeout=15)

@@ -171,6 +171,7 @@ class Run:
             transfers=rows.get("transfers"),
             settlements=rows.get("settlements"),
             settlements_before=rows.get("settlements_before"),
+            sums=tuple(self.records("samples/sums.jsonl")),
         )
 
     def write_manifest(self) -> None:
