@@ -189,6 +189,7 @@ def plan(story: Story) -> dict[str, Any]:
             "load": {one.name: story.rate_of(one) for one in story.journeys},
             "stable": 10.0,
             "lost_requests": 0,
+            "objectives": [*story.objectives],
         },
         "environment": {
             "name": "lab",

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -389,6 +389,57 @@ def test_a_run_that_was_damaged_is_not_judged(
     assert not run.path("findings.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("samples/customers.csv", lambda one: one.replace(b",wrong,503,", b",ok,200,")),
+        ("samples/customers.csv", None),
+        ("series/entrance_count.json", lambda one: one + b" "),
+        ("series/more.json", lambda one: b"{}"),
+        ("plan.json", lambda one: one + b" "),
+        ("events.jsonl", lambda one: b"".join(one.splitlines(keepends=True)[:-1])),
+        ("manifest.json", lambda one: b"[]"),
+    ],
+    ids=["edited", "gone", "series", "added", "plan", "shorter log", "manifest"],
+)
+def test_evidence_that_was_changed_after_it_was_judged_is_not_judged_again(
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes] | None
+) -> None:
+    """A broken promise is not made good by an editor, and nothing signs it anew."""
+    story = Story(service=errors(5, 90), objectives=("recovery",))
+    run = laid(told(story), tmp_path)
+    assert holdfast("judge", run.folder).code == 1
+    path = run.path(name)
+    if change:
+        path.write_bytes(change(path.read_bytes() if path.exists() else b""))
+    else:
+        path.unlink()
+    before = run.path("manifest.json").read_bytes()
+    for command in ("judge", "report", "collect"):
+        words = refused(2, command, run.folder)
+        assert name in words
+        assert "changed since the run was judged" in words
+    assert run.path("manifest.json").read_bytes() == before
+
+
+def test_what_is_added_to_a_log_later_is_no_change(tmp_path: Path) -> None:
+    """An undo may come after the judgement, and so may the words of a program."""
+    run = laid(told(), tmp_path)
+    assert holdfast("judge", run.folder).code == 0
+    run.append("events.jsonl", {"event": "undo_began", "by": "person", "mono_ns": 1})
+    run.path("watchdog.log").write_text("it ended\n")
+    assert holdfast("report", run.folder).code in (0, 3)
+
+
+def test_a_promise_that_was_taken_out_of_the_plan(tmp_path: Path) -> None:
+    record = told(PAID)
+    plan = {**record.plan, "objectives": {**record.plan["objectives"]}}
+    del plan["objectives"]["money"]
+    run = laid(replace(record, plan=plan), tmp_path)
+    words = refused(2, "judge", run.folder)
+    assert "money and judges" in words
+
+
 def test_a_plain_run_of_chaos_toolkit_has_no_verdict(tmp_path: Path) -> None:
     run = laid(told(), tmp_path)
     plan = run.read_json("plan.json")
@@ -399,7 +450,9 @@ def test_a_plain_run_of_chaos_toolkit_has_no_verdict(tmp_path: Path) -> None:
 
 def test_a_defect_of_ours_is_not_a_broken_promise(tmp_path: Path) -> None:
     """Exit code 1 would say that something was measured."""
-    run = laid(they.planned(told(), objectives={"new": {"kind": "unheard of"}}), tmp_path)
+    extension = {**told().plan["extension"], "objectives": ["new"]}
+    objectives = {"new": {"kind": "unheard of"}}
+    run = laid(they.planned(told(), objectives=objectives, extension=extension), tmp_path)
     ended = holdfast("judge", run.folder)
     assert ended.code == 3
     assert "this is a defect in holdfast; nothing is known" in ended.stderr

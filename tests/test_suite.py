@@ -1,6 +1,7 @@
 """Several runs: none is dropped, the gravest decides, and controls say what they have shown."""
 
 import json
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ import pytest
 
 from holdfast.cli import several
 from holdfast.documents import Control
+from holdfast.errors import HoldfastError, Refused, Unreachable
 from holdfast.model import Interval
+from holdfast.plan import Plan
 from holdfast.suite import (
     Controls,
+    Outcome,
     Ran,
     Repeats,
     combined,
     judged_defect,
     judged_null,
+    once,
     repeat,
 )
 from holdfast.verdict import Verdict
@@ -47,6 +52,7 @@ def repeats(*rows: Ran, wanted: int = 10) -> Repeats:
         ([4, 1, 0], 4),
         ([4, 5, 1], 5),
         ([], 3),
+        ([0, 7, 0], 3),
     ],
 )
 def test_the_gravest_decides(codes: list[int], code: int) -> None:
@@ -117,9 +123,24 @@ def sabotaged(code: int, unshown: tuple[str, ...] = (), **verdicts: Verdict) -> 
     return Ran("x", "sabotage d", code, "runs/x/1", verdicts, unshown)
 
 
-@pytest.mark.parametrize(("code", "quiet"), [(3, True), (1, False), (4, None), (6, None)])
-def test_without_a_fault_nothing_may_turn_red(code: int, quiet: bool | None) -> None:
-    assert judged_null(null(code)).as_it_must is quiet
+def controls(*outcomes: Outcome, wanted: int = 0) -> Controls:
+    return Controls(outcomes, wanted or len(outcomes))
+
+
+@pytest.mark.parametrize(
+    ("ran", "quiet"),
+    [
+        (null(3), True),
+        (null(1, money=BROKEN), False),
+        (null(4), None),
+        (null(6), None),
+        (null(3, money=UNKNOWN), None),
+        (null(3, money=HELD, recovery=UNKNOWN), None),
+        (Ran("x", "null", 3, "runs/x/1", {}), None),
+    ],
+)
+def test_without_a_fault_nothing_may_turn_red(ran: Ran, quiet: bool | None) -> None:
+    assert judged_null(ran).as_it_must is quiet
 
 
 @pytest.mark.parametrize(
@@ -141,8 +162,9 @@ def test_a_defect_has_to_turn_its_objective_red(ran: Ran, as_it_must: bool | Non
 @pytest.mark.parametrize(
     ("ran", "as_it_must"),
     [
-        (sabotaged(3, money=UNKNOWN), True),
-        (sabotaged(3, money=UNKNOWN, recovery=HELD), False),
+        (sabotaged(3, ("struck",), money=UNKNOWN), True),
+        (sabotaged(3, money=UNKNOWN), None),  # by something else than the defect
+        (sabotaged(3, ("struck",), money=UNKNOWN, recovery=HELD), False),
         (sabotaged(1, money=BROKEN), False),
         (sabotaged(6), None),
     ],
@@ -152,48 +174,72 @@ def test_a_defect_may_have_to_make_everything_unknown(ran: Ran, as_it_must: bool
 
 
 def test_a_defect_may_have_to_be_refused() -> None:
-    assert judged_defect(sabotaged(6), Control(exit_code=6)).as_it_must is True
+    """By a guard: a Prometheus that does not answer ends a run with the same exit code."""
+    refused, missing = replace(sabotaged(6), refused=True), sabotaged(6)
+    assert judged_defect(refused, Control(exit_code=6)).as_it_must is True
+    assert judged_defect(missing, Control(exit_code=6)).as_it_must is None
     assert judged_defect(sabotaged(1, money=BROKEN), Control(exit_code=6)).as_it_must is False
     assert judged_defect(sabotaged(2), Control(exit_code=6)).as_it_must is None
 
 
+@pytest.mark.parametrize(("error", "refused"), [(Refused, True), (Unreachable, False)])
+def test_a_missing_system_is_no_refusal(
+    error: type[HoldfastError], refused: bool, tmp_path: Path
+) -> None:
+    def make() -> Plan:
+        raise error("zone a", "it cannot be", "Try another")
+
+    ran = once(make, tmp_path, lambda *_: None, ("drop-zone", "sabotage one-zone"))
+    assert (ran.exit_code, ran.refused) == (6, refused)
+
+
 def test_what_was_never_red_is_said() -> None:
     """A probe that never goes red may be one that cannot."""
-    done = Controls(
-        (
-            judged_null(null(3, money=HELD, recovery=HELD)),
-            judged_defect(sabotaged(1, money=BROKEN, recovery=HELD), Control(broken=["money"])),
-            judged_defect(sabotaged(3, ("exposed", "struck"), money=UNKNOWN), Control(exit_code=3)),
-        )
+    done = controls(
+        judged_null(null(3, money=HELD, recovery=HELD)),
+        judged_defect(sabotaged(1, money=BROKEN, recovery=HELD), Control(broken=["money"])),
+        judged_defect(sabotaged(3, ("exposed", "struck"), money=UNKNOWN), Control(exit_code=3)),
     )
     assert done.never_red() == ["recovery", "witness lasting"]
     assert done.exit_code == 0
 
 
 def test_the_rate_of_false_alarms_has_an_exact_bound() -> None:
-    """0 of 10: at most 26 %; a run that was not judged does not count."""
+    """0 of 10: at most 26 %; a run that was not judged, or is unknown, does not count."""
     quiet = tuple(judged_null(null(3)) for _ in range(10))
-    alarms, runs, bound = Controls((*quiet, judged_null(null(4)))).false_alarms()
+    others = judged_null(null(4)), judged_null(null(3, money=UNKNOWN))
+    alarms, runs, bound = controls(*quiet, *others).false_alarms()
     assert (alarms, runs) == (0, 10)
     assert bound == pytest.approx(0.2589, abs=1e-4)
-    assert Controls(()).false_alarms() == (0, 0, 1.0)
+    assert controls().false_alarms() == (0, 0, 1.0)
 
 
 def test_how_controls_end() -> None:
     good, alarm = judged_null(null(3)), judged_null(null(1, money=BROKEN))
     untold, remains = judged_null(null(4)), judged_null(null(5))
-    assert Controls((good,)).exit_code == 0
-    assert Controls((good, alarm)).exit_code == 1
-    assert Controls((good, untold)).exit_code == 4
-    assert Controls((alarm, remains)).exit_code == 5
-    assert Controls(()).exit_code == 3
+    assert controls(good).exit_code == 0
+    assert controls(good, alarm).exit_code == 1
+    assert controls(good, untold).exit_code == 4
+    assert controls(alarm, remains).exit_code == 5
+    assert controls().exit_code == 3
+
+
+def test_controls_that_ended_early_are_no_pass() -> None:
+    """Red as it must, and the fault may remain; or fewer than were wanted."""
+    red = judged_defect(sabotaged(5, money=BROKEN), Control(broken=["money"]))
+    assert red.as_it_must is True
+    assert controls(red, wanted=3).exit_code == 5
+    aborted = judged_defect(sabotaged(4, money=BROKEN), Control(broken=["money"]))
+    assert controls(aborted).exit_code == 4
+    assert controls(judged_null(null(3)), wanted=2).exit_code == 3
 
 
 def test_controls_as_a_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     wrong = judged_defect(sabotaged(3, money=HELD), Control(broken=["money"]))
-    several.show_controls(Controls((judged_null(null(3)), wrong)), tmp_path, as_json=False)
+    several.show_controls(controls(judged_null(null(3)), wrong, wanted=3), tmp_path, as_json=False)
     printed = " ".join(capsys.readouterr().out.split())
     assert "x │ null │ 3 │ nothing │ nothing red │ yes" in printed
     assert "x │ sabotage d │ 3 │ nothing │ red: money │ NO" in printed
     assert "false alarms: 0 of 1 runs without a fault; the rate is at most 95%" in printed
     assert "never red: money" in printed
+    assert "ended after 2 of 3" in printed

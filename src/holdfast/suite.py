@@ -9,7 +9,7 @@ from typing import Any
 from holdfast import pipeline, sabotage
 from holdfast.clock import utc_now
 from holdfast.documents import Control, Environment
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, Refused
 from holdfast.measure import Claim, claim, upper_bound
 from holdfast.model import Interval
 from holdfast.plan import Plan
@@ -38,6 +38,7 @@ class Ran:
     recovery_s: Interval | None = None
     bad_seconds: float | None = None
     why: str = ""
+    refused: bool = False  # by a guard; not because a system is missing, which ends with 6 as well
 
     @property
     def red(self) -> tuple[str, ...]:
@@ -46,8 +47,9 @@ class Ran:
 
 
 def combined(codes: Sequence[int]) -> int:
-    """The exit code over several runs; without a run nothing is known."""
-    return next((code for code in PRECEDENCE if code in codes), 3)
+    """The exit code over several runs; without a run, or with an unknown one, nothing is known."""
+    known = [code if code in PRECEDENCE else 3 for code in codes]
+    return next((code for code in PRECEDENCE if code in known), 3)
 
 
 def ran(plan: Plan, report: Report) -> Ran:
@@ -79,7 +81,8 @@ def once(make: Callable[[], Plan], root: Path, tell: Tell, named: tuple[str, str
         plan = make()
         return ran(plan, pipeline.run(plan, root, tell))
     except HoldfastError as error:
-        return Ran(*named, exit_code=error.exit_code, why=str(error))
+        refused = isinstance(error, Refused)
+        return Ran(*named, exit_code=error.exit_code, why=str(error), refused=refused)
 
 
 @dataclass(frozen=True)
@@ -164,18 +167,27 @@ class Outcome:
 
 
 def judged_null(row: Ran) -> Outcome:
-    """Without a fault no promise may break."""
-    quiet = {1: False, 3: True}.get(row.exit_code)
-    return Outcome(row, "nothing red", quiet)
+    """Without a fault no promise may break; one that is unknown tells nothing of false alarms."""
+    return Outcome(row, "nothing red", False if row.red else True if _is_quiet(row) else None)
+
+
+def _is_quiet(row: Ran) -> bool:
+    verdicts = set(row.verdicts.values())
+    return row.exit_code == 3 and verdicts == {Verdict.HELD}  # a control run never ends with 0
 
 
 def judged_defect(row: Ran, expected: Control) -> Outcome:
-    """With the defect exactly what is stated has to happen: red, unknown, or refused."""
+    """With the defect exactly what is stated has to happen: red, unknown, or refused.
+
+    Unknown has to be so because the fault was not shown: a late load generator makes all unknown,
+    too, and a missing system refuses a run, too.
+    """
     if expected.exit_code == 6:
-        return Outcome(row, "refused", True if row.exit_code == 6 else _blind(row))
+        return Outcome(row, "refused", True if row.refused else _blind(row))
     if expected.exit_code == 3:
         unknown = bool(row.verdicts) and set(row.verdicts.values()) == {Verdict.UNKNOWN}
-        return Outcome(row, "all unknown", True if unknown else _blind(row))
+        untold = None if unknown else _blind(row)
+        return Outcome(row, "all unknown", True if unknown and row.unshown else untold)
     must = f"red: {', '.join(expected.broken)}"
     return Outcome(row, must, True if set(expected.broken) <= set(row.red) else _blind(row))
 
@@ -187,25 +199,28 @@ def _blind(row: Ran) -> bool | None:
 
 @dataclass(frozen=True)
 class Controls:
-    """All control runs so far."""
+    """All control runs so far, of so many that are wanted."""
 
     outcomes: tuple[Outcome, ...]
+    wanted: int
 
     @property
     def exit_code(self) -> int:
-        """0 when each did as it must, 1 when one did not; else the gravest of what is not told."""
-        if any(one.as_it_must is False for one in self.outcomes):
-            return combined([1, *(c for c in self._codes() if c in _STOPS)])
-        untold = [one.ran.exit_code for one in self.outcomes if one.as_it_must is None]
-        return combined(untold) if untold or not self.outcomes else 0
+        """0 when all were made and each did as it must; 1 when one did not; else the gravest.
 
-    def _codes(self) -> list[int]:
-        return [one.ran.exit_code for one in self.outcomes]
+        A run that was aborted, or that may have left a fault, decides, whatever it has shown.
+        """
+        done = self.outcomes
+        codes = [one.ran.exit_code for one in done if one.ran.exit_code in _STOPS]
+        codes += [1 for one in done if one.as_it_must is False]
+        codes += [one.ran.exit_code for one in done if one.as_it_must is None]
+        codes += [3] if len(done) < self.wanted or not done else []
+        return combined(codes or [0])
 
     def false_alarms(self) -> tuple[int, int, float]:
         """Null runs with a broken promise, null runs judged, and the rate's 95 % upper bound."""
         nulls = [one.ran for one in self.outcomes if one.ran.control == "null"]
-        judged = [one for one in nulls if one.verdicts and one.exit_code in (1, 3)]
+        judged = [one for one in nulls if one.red or _is_quiet(one)]
         alarms = sum(bool(one.red) for one in judged)
         return alarms, len(judged), upper_bound(alarms, len(judged))
 
@@ -223,6 +238,7 @@ class Controls:
         alarms, judged, bound = self.false_alarms()
         return {
             "exit_code": self.exit_code,
+            "wanted": self.wanted,
             "false_alarms": {"alarms": alarms, "runs": judged, "rate_at_most_95": bound},
             "never_red": self.never_red(),
             "controls": self.outcomes,
@@ -261,6 +277,6 @@ def controls(
         else:
             row = once(lambda: make(name, ""), root, heard, (name, "null"))  # noqa: B023  # called at once
             outcomes = (*outcomes, judged_null(row))
-        yield Controls(outcomes)
+        yield Controls(outcomes, len(todo))
         if row.exit_code in _STOPS:
             return

@@ -69,7 +69,7 @@ def command(
             matrix.parent / f"{name}.yaml", environment_path, variant=variant, runs=runs
         )
 
-    path, found = suite.stamped(runs, "controls"), suite.Controls(())
+    path, found = suite.stamped(runs, "controls"), suite.Controls((), 0)
     with Progress("controls") as progress:
         for found in suite.controls(chosen, environment, how["nulls"], make, (runs, progress.tell)):
             several.keep(path, found.record())

@@ -100,6 +100,8 @@ def show_controls(found: Controls, path: Path | None, *, as_json: bool) -> None:
     for one in found.outcomes:
         if one.as_it_must is not True:
             click.echo(f"{one.ran.experiment}, {one.ran.control}: {one.ran.why or one.must}")
+    if len(found.outcomes) < found.wanted:
+        click.echo(f"ended after {len(found.outcomes)} of {found.wanted}")
     click.echo(f"exit code {found.exit_code}; written to {path}")
 
 

@@ -64,13 +64,27 @@ def cost(report: Report) -> tuple[float, bool]:
 
 
 def recollect(folder: Path) -> Report:
-    """Ask every system again for its records of this run, judge and report."""
-    return _conclude(context.of({context.KEY: str(folder)}), ask=True)
+    """Ask every system again for its records of this run, judge and report.
+
+    Raises:
+        InvalidInput: what the run left is not as it was when it was judged.
+    """
+    return _conclude(_unchanged(folder), ask=True)
 
 
 def rejudge(folder: Path) -> Report:
-    """Judge a run again from its folder, offline; the findings are the same each time."""
-    return _conclude(context.of({context.KEY: str(folder)}), ask=False)
+    """Judge a run again from its folder, offline; the findings are the same each time.
+
+    Raises:
+        InvalidInput: what the run left is not as it was when it was judged.
+    """
+    return _conclude(_unchanged(folder), ask=False)
+
+
+def _unchanged(folder: Path) -> Context:
+    here = context.of({context.KEY: str(folder)})
+    here.run.check_manifest()
+    return here
 
 
 def rereport(folder: Path) -> Report:
@@ -79,9 +93,17 @@ def rereport(folder: Path) -> Report:
 
 
 def _conclude(here: Context, *, ask: bool) -> Report:
-    if "objectives" not in here.plan():
+    plan = here.plan()
+    if "objectives" not in plan:
         raise InvalidInput(
             str(here.run.folder), "a plain `chaos run` gives no verdict", "Use `holdfast run`"
+        )
+    promised = plan["extension"]["objectives"]
+    if not plan.get("control") and sorted(plan["objectives"]) != sorted(promised):
+        raise InvalidInput(
+            str(here.run.path("plan.json")),
+            f"it promises {', '.join(promised)} and judges {', '.join(plan['objectives'])}",
+            "Do not trust this run",
         )
     if ask:
         collect.collect(here)

@@ -17,14 +17,13 @@ from holdfast.errors import InvalidInput
 from holdfast.model import Json, Record, Sample, plain
 from holdfast.redact import redacted
 from holdfast.samples import Samples
-from holdfast.store import chain
+from holdfast.store import chain, manifest
 
-RESERVE = "reserve"  # room that is kept free for what has to be written on a full disk
+RESERVE = manifest.RESERVE
 RESERVE_BYTES = 1 << 20
 SAMPLES = "samples/customers.csv"
 LOAD_PLAN = "load_plan.json"  # what the customers' process was asked to do
 LOAD_REPORT = "samples/load.json"  # its own account: requests, lateness in ms, CPU seconds
-_VITAL = ("heals.jsonl", "events.jsonl")  # for these the reserve is given up
 _HEADER = [*Sample.__dataclass_fields__]
 
 
@@ -82,7 +81,7 @@ class Run:
         Raises:
             OSError: it is not on disk, and nothing of it stays in the file.
         """
-        spare = self._give_up_reserve if name in _VITAL else None
+        spare = self._give_up_reserve if name in manifest.LOGS else None
         told = json.loads(redacted(json.dumps(plain(record))))
         return chain.append(self.path(name), told, self._disk, spare)
 
@@ -176,12 +175,25 @@ class Run:
 
     def write_manifest(self) -> None:
         """The SHA-256 of every file of the run, by name."""
-        hashes = {
-            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.name not in ("manifest.json", RESERVE)
-        }
-        self.write_json("manifest.json", {"sha256": hashes})
+        self.write_json(manifest.FILE, {"sha256": manifest.hashes(self.folder)})
+
+    def check_manifest(self) -> None:
+        """Is the evidence as it was when the run was judged? Before that nothing is known of it.
+
+        Raises:
+            InvalidInput: a file was changed, removed or added since.
+        """
+        if not self.path(manifest.FILE).exists():
+            return
+        known = self.read_json(manifest.FILE)
+        hashes = known.get("sha256") if isinstance(known, dict) else None
+        if not isinstance(hashes, dict) or (names := manifest.changed(self.folder, hashes)):
+            what = ", ".join(names) if isinstance(hashes, dict) else manifest.FILE
+            raise InvalidInput(
+                f"{self.folder}: {what}",
+                f"not as {manifest.FILE} has it: changed since the run was judged",
+                "Restore it from your archive, or do not trust this run",
+            )
 
     def _series(self, ending: str) -> list[Path]:
         return sorted(self.path("series").glob(f"*.{ending}"))
