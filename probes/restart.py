@@ -15,8 +15,11 @@ def replicas_ready(at_least: int, configuration: dict[str, Any] | None = None) -
     return len(ready) >= at_least
 
 
-def look(here: Context) -> list[dict[str, Any]]:
-    """The workload's pods as they are now: name, uid, zone, and whether each is ready."""
+def look(here: Context, zones: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """The workload's pods as they are now: name, uid, zone, and whether each is ready.
+
+    `zones` remembers the zones of nodes from look to look.
+    """
     workload = here.environment.workload
     cluster = Cluster(here.environment.kubernetes.kubeconfig)
     return [
@@ -26,5 +29,5 @@ def look(here: Context) -> list[dict[str, Any]]:
             "zone": pod.zone,
             "ready": pod.ready and not pod.deleting,
         }
-        for pod in cluster.pods(workload.namespace, workload.selector)
+        for pod in cluster.pods(workload.namespace, workload.selector, zones)
     ]

@@ -47,6 +47,25 @@ def test_pods_know_their_zone_their_owner_and_whether_they_serve(
     assert pods[1].deleting
 
 
+def test_who_looks_again_asks_for_nodes_only_when_a_pod_is_on_a_new_one(
+    cluster: Cluster, kubernetes: FakeKubernetes
+) -> None:
+    def look() -> tuple[dict[str, str], int]:
+        kubernetes.calls.clear()
+        found = {one.name: one.zone for one in cluster.pods("wallet", zones=zones)}
+        return found, kubernetes.calls.count(("GET", "/api/v1/nodes"))
+
+    zones: dict[str, str] = {}
+    three = {"wallet-a": "sa-east-1a", "wallet-b": "sa-east-1b", "wallet-c": "sa-east-1c"}
+    assert [look() for _ in range(2)] == [(three, 1), (three, 0)]
+    kubernetes.add_node("node-d", "sa-east-1d")
+    kubernetes.add_pod("wallet-d", "node-d")
+    four = {**three, "wallet-d": "sa-east-1d"}
+    assert [look() for _ in range(2)] == [(four, 1), (four, 0)]
+    kubernetes.add_pod("wallet-e", "")
+    assert look() == ({**four, "wallet-e": ""}, 0)
+
+
 def test_pods_of_every_namespace(cluster: Cluster, kubernetes: FakeKubernetes) -> None:
     kubernetes.add_pod("dns", "node-a", namespace="kube-system")
     assert [one.namespace for one in cluster.pods()] == ["kube-system"] + ["wallet"] * 3

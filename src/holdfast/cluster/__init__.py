@@ -6,6 +6,7 @@ The kubernetes package's typed classes cost 0.8 s to import and are not used.
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import quote
 
 from holdfast.clock import utc_now
@@ -55,15 +56,27 @@ class Cluster:
         """The API server's version, such as `v1.36.3`."""
         return str(self._read("/version", lambda it: it["gitVersion"]))
 
-    def pods(self, namespace: str | None = None, selector: str = "") -> list[Pod]:
-        """The pods of a namespace (or of all) that a label selector matches, by name."""
+    def pods(
+        self, namespace: str | None = None, selector: str = "", zones: dict[str, str] | None = None
+    ) -> list[Pod]:
+        """The pods of a namespace (or of all) that a label selector matches, by name.
+
+        `zones` are those of nodes that were seen before: who looks again and again asks for nodes
+        only when a pod is on another one, which is then added.
+        """
         place = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
         query = {"labelSelector": selector} if selector else {}
-        zones = {node.name: node.zone for node in self.nodes()}
+        known = self._zones() if zones is None else zones
         found = self._read(
-            f"/api/v1/{place}pods", lambda it: [read_pod(one, zones) for one in it["items"]], query
+            f"/api/v1/{place}pods", lambda it: [read_pod(one, known) for one in it["items"]], query
         )
+        if zones is not None and any(one.node and one.node not in zones for one in found):
+            zones.update(self._zones())
+            found = [replace(one, zone=zones.get(one.node, "")) for one in found]
         return sorted(found, key=lambda one: (one.namespace, one.name))
+
+    def _zones(self) -> dict[str, str]:
+        return {node.name: node.zone for node in self.nodes()}
 
     def nodes(self) -> list[Node]:
         """Every node, by name."""

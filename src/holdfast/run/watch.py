@@ -29,6 +29,7 @@ class Watch(threading.Thread):
         self._load = load
         self._interrupt = interrupt
         self._end = threading.Event()
+        self._zones: dict[str, str] = {}  # of the nodes seen so far
 
     def run(self) -> None:
         """Look until told to stop."""
@@ -57,7 +58,7 @@ class Watch(threading.Thread):
     def _pods(self) -> None:
         began = now_ns()
         try:
-            seen: dict[str, Any] = {"pods": restart.look(self._here)}
+            seen: dict[str, Any] = {"pods": restart.look(self._here, self._zones)}
         except HoldfastError as error:
             seen = {"error": str(error)}
         self._here.run.append("samples/pods.jsonl", {"looked_ns": began, **seen})
