@@ -35,15 +35,21 @@ class Reported:
 type Tool = Callable[[int, float], Reported]
 
 
-def wrk(url: str) -> Tool | None:
-    """Closed: each of 50 connections waits for its answer, then pauses, then sends again."""
+def wrk(url: str, *, apart: bool = False) -> Tool | None:
+    """Closed: each of 50 connections waits for its answer, then pauses, then sends again.
+
+    All pause equally long and so stay in step: 50 requests at once, at one waking of the processor.
+    With `apart` each pause is drawn, with the same mean: requests come one by one, as customers'
+    do.
+    """
     program = shutil.which("wrk")
     if program is None:
         return None
 
     def run(rate: int, seconds: float) -> Reported:
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-            script.write(_LUA % (1000 * CONNECTIONS / rate))
+            pause = round(1000 * CONNECTIONS / rate)
+            script.write(_LUA % (f"math.random(0, {2 * pause})" if apart else pause))
             script.flush()
             length = f"-d{seconds:.0f}s"
             command = [program, "-t1", f"-c{CONNECTIONS}", length, "-s", script.name, url + PATH]
@@ -57,7 +63,7 @@ def wrk(url: str) -> Tool | None:
 
 
 _LUA = """
-function delay() return %d end
+function delay() return %s end
 function done(summary, latency, requests)
   print(string.format("RESULT %%d %%d %%d %%d", summary.requests, latency:percentile(95),
                       latency:percentile(99), latency.max))
