@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.clock import SECOND, now_ns, until
+from holdfast.clock import SECOND, now_ns, sleep, until
 from holdfast.load.schedule import schedule
 from holdfast.model import Sample, Window
 from holdfast.store import SAMPLES
@@ -164,6 +164,24 @@ def test_a_customer_gives_up_at_the_limit(server: SlowServer, tmp_path: Path) ->
     assert {(one.outcome, one.code) for one in samples} == {("timeout", 0)}
     assert 0.5 <= latencies(samples)[0] <= latencies(samples)[-1] < 1.0
     assert case.report()["open"] == 0
+
+
+def test_who_was_held_up_itself_gives_up_and_sends_what_is_due_in_turn(tmp_path: Path) -> None:
+    """Both take longer than from one tick to the next, and each brings about the other."""
+    with socket.create_server(("127.11.0.12", 0), backlog=1) as deaf:
+        url = "http://{}:{}".format(*deaf.getsockname())
+        limit = {"silent": journey(limit="1s")}
+        with ended(start(tmp_path, url, limit, {"silent": 3000.0})) as case:
+            case.wait_for(10)
+            case.customers.process.send_signal(signal.SIGSTOP)
+            sleep(2.0)
+            case.customers.process.send_signal(signal.SIGCONT)
+            case.wait_for(9_000)
+            found, report = case.stop(), case.report()
+    assert (report["ended"], report["open"]) == ("stop", 0)
+    assert len(found) == report["journeys"]["silent"]["scheduled"]
+    assert {one.outcome for one in found} <= {"timeout", "connect"}
+    assert report["lateness_ms"]["max"] > 1_000
 
 
 def test_where_nobody_listens_each_request_is_recorded_as_not_connected(tmp_path: Path) -> None:

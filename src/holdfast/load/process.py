@@ -117,6 +117,13 @@ class Load:
 
     def _due(self) -> None:
         """Send what is due; look after everything else when it is time to."""
+        self._send_due()
+        if self._tick_ns <= now_ns():
+            self._tick()
+        if not self._ended.done():
+            self._pacer.arm(min(self._next_ns, self._tick_ns))
+
+    def _send_due(self) -> None:
         self._sending = True
         for _ in range(_BATCH):
             if self._next_ns > now_ns():
@@ -129,10 +136,6 @@ class Load:
                 self._prepare()
             self._next_ns = min(self._ready[0].scheduled_ns, self._last_ns)
         self._sending = False
-        if self._tick_ns <= now_ns():
-            self._tick()
-        if not self._ended.done():
-            self._pacer.arm(min(self._next_ns, self._tick_ns))
 
     def _prepare(self) -> None:
         self._ready += [
@@ -156,7 +159,7 @@ class Load:
                 self._end(self._why)
         elif not self._sending:
             if self._next_ns <= exchange.done_ns:
-                self._due()  # the answers after a stall come all at once: what is due does not wait
+                self._send_due()  # answers after a stall come all at once: what is due cannot wait
             elif len(self._ready) == 1:
                 self._prepare()  # now, rather than when the next one has been sent
 
