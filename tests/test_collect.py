@@ -22,6 +22,7 @@ SERIES = {
     "entrance_bucket",
     "proxy_bytes",
     "up",
+    "alerts",
     "breaker_state",
     "breaker_entered",
     "gateway_calls_count",
@@ -108,7 +109,9 @@ def test_the_whole_run_is_asked_for_and_a_little_more(
     collect(here)
     queries = [one for one in prometheus.asked if "query" in one]
     assert len(queries) == len(SERIES)
-    assert all(one["query"].endswith("{}[10s]") for one in queries)
+    asked = {one["query"] for one in queries}
+    assert 'ALERTS{alertstate="firing"}[10s]' in asked
+    assert sum(one.endswith("{}[10s]") for one in asked) == len(SERIES) - 1
     assert {one["time"] for one in queries} == {f"{end.wall_ns / SECOND + 5:.3f}"}
     since = f"since={start.wall_ns / SECOND - 60:.6f}"
     assert ledger.seen == [f"GET /{one}?{since} HTTP/1.1" for one in "sts"]
@@ -124,7 +127,9 @@ def test_no_rate_is_ever_asked_for(tmp_path: Path, prometheus: FakePrometheus) -
 def test_what_is_not_there_is_not_asked_for(tmp_path: Path, prometheus: FakePrometheus) -> None:
     here = finished(tmp_path, prometheus.url, breakers=False)
     collect(here)
-    assert kept(here) == {f"{one}.json" for one in SERIES if one.startswith(("entr", "prox", "up"))}
+    assert kept(here) == {
+        f"{one}.json" for one in SERIES if one.startswith(("entr", "prox", "up", "al"))
+    }
     assert here.run.record().transfers is None
 
 
@@ -136,7 +141,7 @@ def test_a_prometheus_that_is_gone_leaves_its_reason(
     here = finished(tmp_path, url, records("none").url)
     collect(here)
     assert kept(here) == BOTH_SIDES
-    assert len(not_collected(here)) == 3
+    assert len(not_collected(here)) == 4
     assert all(url in one for one in not_collected(here))
     record = here.run.record()
     assert record.series == {}

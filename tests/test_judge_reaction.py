@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import nan
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from holdfast.judge import judge
 from holdfast.model import Interval, Observation, Record
 from tests import judge_stories as they
 from tests.judge_stories import FLOOR_S, PODS, Story, told
-from tests.stories import errors
+from tests.stories import counter, errors
 
 DOWN = Story(service=errors(5, 20))
 KILL = Story("pods.kill", service=errors(0.2, 3), objectives=("recovery",))
@@ -48,6 +49,55 @@ def test_what_nobody_noticed_has_no_time() -> None:
     found = observed(told(replace(DOWN, opens=None)), "time-to-detect")
     assert found.value is None
     assert found.why.startswith("no breaker opened")
+
+
+def alerting(*alerts: tuple[str, list[float]], value: float = 1.0) -> Record:
+    """A run in which no breaker opened, and the seconds at which each alert was found firing."""
+    record = told(replace(DOWN, opens=None))
+    labels = {"alertstate": "firing", "severity": "page"}
+    answer = they.answered(
+        *(counter({**labels, "alertname": name}, lambda _: value, at) for name, at in alerts)
+    )
+    return replace(record, series={**record.series, "alerts": answer})
+
+
+def test_an_alert_that_begins_to_fire_has_detected_the_fault() -> None:
+    """Its rule is evaluated every five seconds: it was not firing yet at 10 s."""
+    record = alerting(("Failures", [20.0, 25.0, 30.0]), ("Slow", [15.0, 20.0, 25.0]))
+    assert bounds(record, "time-to-detect") == pytest.approx((10, 15))
+    assert observed(record, "time-to-detect").why == "first alert: Slow"
+    assert detail(record, "time-to-detect")["alert"] == "Slow"
+    assert detail(record, "time-to-detect")["breaker open"] is None
+
+
+def test_an_alert_that_was_seen_once_may_have_fired_since_the_fault() -> None:
+    assert bounds(alerting(("Slow", [15.0])), "time-to-detect") == pytest.approx((0, 15))
+
+
+def test_an_alert_that_fired_before_the_fault_has_not_detected_it() -> None:
+    """Neither by another of its series, nor after a pause."""
+    other = ("Slow", [-5.0, 0.0]), ("Slow", [5.0, 10.0])
+    for before in (other, [("Slow", [-10.0, 10.0, 15.0])]):
+        found = observed(alerting(*before), "time-to-detect")
+        assert found.value is None
+        assert found.why.endswith("and no alert began to fire")
+    record = alerting(*other, ("Failures", [20.0, 25.0]))
+    assert detail(record, "time-to-detect")["alert"] == "Failures"
+
+
+def test_an_alert_after_the_run_has_not_detected_it() -> None:
+    assert observed(alerting(("Slow", [43.0, 44.0])), "time-to-detect").value is None
+
+
+def test_alerts_that_were_not_collected_are_said_to_be_unknown() -> None:
+    """Also beside a breaker that opened: an alert may have been sooner."""
+    unknown = observed(told(replace(DOWN, opens=None)), "time-to-detect")
+    assert unknown.why.endswith("and the alerts were not collected")
+    beside = observed(told(), "time-to-detect")
+    assert (beside.why, beside.detail["alert fired"]) == ("the alerts were not collected", None)
+    gaps = observed(alerting(("Slow", [15.0, 20.0]), value=nan), "time-to-detect")
+    assert gaps.value is None
+    assert gaps.why.endswith("the alerts' samples are not all numbers")
 
 
 def test_customers_are_served_again_before_the_replicas_are_back() -> None:

@@ -7,6 +7,8 @@ from holdfast.clock import SECOND, Anchor
 from holdfast.context import Context
 from holdfast.errors import HoldfastError, InvalidInput
 from holdfast.probes import breaker, landed, ledger, sla
+from holdfast.prometheus import Prometheus
+from holdfast.signals import raw_samples
 from holdfast.store import write_whole
 
 _EDGE_S = 5.0  # asked for on each side of the run, so that its first and last sample lie inside
@@ -23,7 +25,7 @@ def collect(here: Context) -> None:
     start, end = span(here)
     at_wall_s = end.wall_ns / SECOND + _EDGE_S
     window_s = (end.mono_ns - start.mono_ns) / SECOND + 2 * _EDGE_S
-    asked: list[Raw] = [sla.raw, landed.raw]
+    asked: list[Raw] = [sla.raw, landed.raw, _alerts]
     if here.environment.breakers:
         asked.append(breaker.raw)
     for question in asked:
@@ -48,6 +50,12 @@ def span(here: Context) -> tuple[Anchor, Anchor]:
         Anchor(first["mono_ns"], first["wall_ns"]),
         Anchor(last["mono_ns"], last["wall_ns"]),
     )
+
+
+def _alerts(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
+    """Prometheus' own record of every alert while it fired."""
+    query = raw_samples(here.named("alerts"), window_s)
+    return {"alerts": Prometheus(here.environment.prometheus.url).raw(query, at_wall_s)}
 
 
 def _answers(question: Raw, here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:

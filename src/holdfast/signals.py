@@ -36,6 +36,8 @@ DEFAULTS: Mapping[str, Named] = {
     "breaker_entered": Named("wallet_breaker_entered_timestamp_seconds"),
     # bytes through a proxy: proxy, direction
     "proxy_bytes": Named("toxiproxy_proxy_received_bytes_total"),
+    # 1 while an alert fires, written at each evaluation of its rule: alertname
+    "alerts": Named("ALERTS", where={"alertstate": "firing"}),
     # is a target's metrics endpoint answering
     "up": Named("up"),
 }

@@ -3,14 +3,15 @@
 Told, not judged. Each is measured from the start of the injecting call.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import inf
 
 from holdfast.clock import SECOND
 from holdfast.judge.finding import Ground
 from holdfast.judge.platform import restored
-from holdfast.measure import Breakers, bad_over_time, last_rise, opened
+from holdfast.measure import Breakers, Series, bad_over_time, last_rise, opened
+from holdfast.measure.counters import spacing
 from holdfast.model import Interval, Observation, Window
 
 _SOURCE = "customers' own timestamps"
@@ -37,14 +38,59 @@ def observe(ground: Ground) -> Iterator[Observation]:
 
 def _detected(ground: Ground) -> Observation:
     """The first that anything of the platform noticed."""
-    found = {"breaker open": _breaker_open(ground), "endpoint removed": _endpoint_removed(ground)}
-    known = [one for one in found.values() if one]
-    first = (
-        Interval(min(one.low for one in known), min(one.high for one in known)) if known else None
-    )
-    why = "" if first else "no breaker opened, and no pod that was hit was seen to leave"
-    source = "wallet's breakers, Kubernetes"
-    return Observation("time-to-detect", first, "s", source, why=why, detail=dict(found))
+    name, alert, silent = _alert_fired(ground)
+    found = {
+        "breaker open": _breaker_open(ground),
+        "endpoint removed": _endpoint_removed(ground),
+        "alert fired": alert,
+    }
+    first = _earliest([one for one in found.values() if one])
+    nobody = "no breaker opened, no pod that was hit was seen to leave, and "
+    why = f"first alert: {name}" if name else silent if first else nobody + silent
+    source = "wallet's breakers, Kubernetes, alerts"
+    detail = {**found, "alert": name or None}
+    return Observation("time-to-detect", first, "s", source, why=why, detail=detail)
+
+
+def _alert_fired(ground: Ground) -> tuple[str, Interval | None, str]:
+    """The first alert that began to fire after the fault: its name, and when; or why there is none.
+
+    Between the evaluation of its rule before, and the one that found it firing. One that fired
+    before the fault, too, has not detected it.
+    """
+    when, every = ground.timeline, ground.counts.series("alerts")
+    if every is None:
+        return "", None, "the alerts were not collected"
+    began_s, end_s = when.wall_s(when.began_ns), when.wall_s(when.stop_ns)
+    if any(one.unusable for one in every):
+        return "", None, "the alerts' samples are not all numbers"
+    named: dict[str, list[Series]] = {}
+    for one in every:
+        named.setdefault(one.labels.get("alertname", ""), []).append(one)
+    fired = {
+        name: _earliest([_after(one, began_s) for one in same])
+        for name, same in named.items()
+        if all(began_s < one.times[0] <= end_s for one in same if one.times)
+    }
+    begun = [(one.high, name, one) for name, one in fired.items() if one]
+    if not begun:
+        return "", None, "no alert began to fire"
+    _, name, first = min(begun, key=lambda one: one[:2])
+    return name, first, ""
+
+
+def _after(alert: Series, began_s: float) -> Interval:
+    """Seconds from the fault until it fired, from one evaluation of its rule to the next."""
+    every_s = spacing(alert)  # with one sample, nobody knows how long before it was looked at
+    first = alert.times[0] - began_s
+    return Interval(max(0.0, first - every_s) if every_s else 0.0, first)
+
+
+def _earliest(those: Sequence[Interval]) -> Interval | None:
+    """When the first of several came."""
+    if not those:
+        return None
+    return Interval(min(one.low for one in those), min(one.high for one in those))
 
 
 def _breaker_open(ground: Ground) -> Interval | None:
@@ -57,7 +103,7 @@ def _breaker_open(ground: Ground) -> Interval | None:
     pairs = {(one.labels.get("gateway", ""), one.labels.get("pod", "")) for one in state}
     changes = [opened(breakers, gateway, [pod], start_s, end_s)[0] for gateway, pod in pairs]
     times = [one.seconds for one in changes if one.seconds]
-    return Interval(min(t.low for t in times), min(t.high for t in times)) if times else None
+    return _earliest(times)
 
 
 def _endpoint_removed(ground: Ground) -> Interval | None:
