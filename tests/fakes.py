@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
 
+from holdfast.clock import sleep
+
 type Json = dict[str, Any]
 type Answer = tuple[int, Json]
 
@@ -463,3 +465,23 @@ def absent(host: str) -> str:
     with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
     return f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def slow_name(name: str, address: str, seconds: float) -> Iterator[threading.Event]:
+    """The system's resolver takes so long for this name while the block lasts, as when its packets
+    are lost; the event is set once it has answered."""
+    real, answered = socket.getaddrinfo, threading.Event()
+
+    def look_up(host: Any, *more: Any, **named: Any) -> Any:
+        if host != name:
+            return real(host, *more, **named)
+        sleep(seconds)
+        answered.set()
+        return real(address, *more, **named)
+
+    socket.getaddrinfo = look_up
+    try:
+        yield answered
+    finally:
+        socket.getaddrinfo = real

@@ -1,12 +1,25 @@
 """Time limits that hold whatever happens inside them; waits; two clocks tied together."""
 
+import math
+import signal
 import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import pytest
 
-from holdfast.clock import SECOND, Anchor, deadline, now_ns, sleep, ticks, until, utc_now, within
+from holdfast.clock import (
+    SECOND,
+    Anchor,
+    deadline,
+    left_s,
+    now_ns,
+    sleep,
+    ticks,
+    until,
+    utc_now,
+    within,
+)
 
 
 def test_what_is_done_in_time_is_returned_or_raised() -> None:
@@ -23,6 +36,30 @@ def test_what_takes_longer_is_left_behind() -> None:
         within(0.05, never.wait)
     assert now_ns() - began < SECOND
     never.set()
+
+
+def test_what_is_left_behind_learns_that_nobody_waits() -> None:
+    """Its time being over, or because a signal has ended the wait."""
+    assert left_s() == math.inf
+    assert 4 < within(5, left_s) <= 5
+    assert within(5, lambda: within(1, left_s)) <= 1
+    left: list[float] = []
+
+    def work() -> None:
+        sleep(0.3)
+        left.append(left_s())
+
+    with pytest.raises(TimeoutError):
+        within(0.1, work)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            within(60, work)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert until(lambda: len(left) == 2, seconds=10)
+    assert left == [0, 0]
 
 
 def test_context_variables_go_along() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from holdfast import cluster as module
-from holdfast.clock import SECOND, now_ns
+from holdfast.clock import SECOND, now_ns, sleep
 from holdfast.cluster import Cluster, Node
 from holdfast.errors import FaultNotApplied, FaultRemains, InvalidInput, Refused, Unreachable
 from holdfast.marks import EXPIRES, RUN, UNDO
-from tests.fakes import Broken, FakeKubernetes, absent, kubeconfig
+from tests.fakes import Broken, FakeKubernetes, absent, kubeconfig, slow_name
 
 MARKS = {RUN: "run1", UNDO: "uncordon", EXPIRES: "2026-01-02T03:04:05Z"}
 
@@ -331,3 +331,24 @@ def test_connections_are_reused(cluster: Cluster, kubernetes: FakeKubernetes) ->
     for _ in range(5):
         cluster.uid()
     assert len(kubernetes.accepted) == 1
+
+
+def test_a_deletion_that_was_given_up_while_a_name_was_looked_up_is_never_sent(
+    kubernetes: FakeKubernetes, tmp_path: Path
+) -> None:
+    """The server has closed the connection, say: the name has to be looked up again."""
+    path = tmp_path / "kubeconfig"
+    host = "127.10.0.2"
+    path.write_text(json.dumps(kubeconfig(kubernetes.url.replace(host, "localhost"))))
+    with slow_name("localhost", host, 0.8) as answered:
+        with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s"):
+            Cluster(str(path), call_s=0.4).delete_pod(pod_of(kubernetes, "wallet-a"), 0)
+        assert answered.wait(5)
+        sleep(1.0)
+    assert kubernetes.calls == []
+    assert ("wallet", "wallet-a") in kubernetes.pods
+
+
+def pod_of(kubernetes: FakeKubernetes, name: str) -> module.Pod:
+    uid = kubernetes.pods["wallet", name]["metadata"]["uid"]
+    return module.Pod(name, "wallet", uid, "", "", ready=True)

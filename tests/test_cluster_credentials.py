@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.clock import sleep, until
 from holdfast.cluster import Cluster, credentials
 from holdfast.documents import read_environment
 from holdfast.errors import InvalidInput, Unreachable
@@ -215,3 +216,30 @@ def test_in_cluster_is_no_path(tmp_path: Path) -> None:
     for written, read in (("in-cluster", "in-cluster"), ("access", str(tmp_path / "access"))):
         path.write_text(text % written)
         assert read_environment(path).kubernetes.kubeconfig == read
+
+
+def test_a_call_that_was_given_up_while_its_token_was_fetched_is_never_sent(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    """Who fetches tokens may be slow, and the connection is there already."""
+    slow, program = tmp_path / "slow", tmp_path / "fetch"
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": OLD, "expirationTimestamp": "2026-01-02T03:04:05Z"},  # is over
+    }
+    wait = f"if test -e {slow}; then sleep 2; rm {slow}; fi"
+    program.write_text(f"#!/bin/sh\n{wait}\necho '{json.dumps(credential)}'\n")
+    program.chmod(stat.S_IRWXU)
+    document = kubeconfig(server.url)
+    fetch = {"apiVersion": credential["apiVersion"], "command": str(program)}
+    document["users"][0]["user"] = {"exec": fetch | {"interactiveMode": "Never"}}
+    (tmp_path / "kubeconfig").write_text(json.dumps(document))
+    cluster = Cluster(str(tmp_path / "kubeconfig"), call_s=1.0)
+    assert cluster.uid() == "cluster-1"
+    slow.touch()
+    with pytest.raises(Unreachable, match="did not answer within 1 s"):
+        cluster.uid()
+    assert until(lambda: not slow.exists(), seconds=10)
+    sleep(0.5)
+    assert server.asked == [OLD]

@@ -12,15 +12,15 @@ from typing import ClassVar
 import pytest
 
 from holdfast.addresses import check_address, check_host
-from holdfast.clock import SECOND, now_ns
+from holdfast.clock import SECOND, now_ns, sleep
 from holdfast.documents import Environment, checked
 from holdfast.errors import InvalidInput, Unreachable
-from holdfast.fetch import SMALL, Answer, Limits, NoAnswer, fetch, with_query
+from holdfast.fetch import SMALL, Answer, Limits, NoAnswer, TooSlow, fetch, with_query
 from holdfast.probes.ledger import lines
 from holdfast.prometheus import Prometheus
 from holdfast.redact import keep_secret
 from holdfast.toxiproxy import Toxiproxy
-from tests.fakes import Broken, absent, serving
+from tests.fakes import Broken, absent, serving, slow_name
 from tests.test_documents import ENVIRONMENT, changed
 
 HOST = "127.10.0.15"
@@ -126,6 +126,24 @@ def test_an_answer_that_is_not_accepted(kind: str, words: str) -> None:
 def test_a_port_where_nobody_listens() -> None:
     with pytest.raises(NoAnswer, match=r"could not be reached \(ConnectionError\)"):
         fetch(absent(HOST), SOON)
+
+
+def test_a_call_that_was_given_up_while_its_name_was_looked_up_is_never_sent() -> None:
+    """The caller has undone by then whatever it may have done: nothing may come after that."""
+    came: list[str] = []
+
+    def answer(method: str, *_: object) -> tuple[int, dict[str, object]]:
+        came.append(method)
+        return 200, {}
+
+    with serving(HOST, answer) as url, slow_name("slow.test", HOST, 0.8) as answered:
+        with pytest.raises(TooSlow):
+            fetch(url.replace(HOST, "slow.test"), Limits(0.4), method="POST", body={})
+        assert answered.wait(5)
+        sleep(1.0)
+        assert came == []
+        assert fetch(url.replace(HOST, "slow.test"), Limits(5.0), method="PUT").status_code == 200
+    assert came == ["PUT"]
 
 
 def test_a_name_that_does_not_exist() -> None:

@@ -73,6 +73,7 @@ BUILT_OF_ROW_1 = {
     ("store", "documents"),
     ("prometheus", "fetch"),
     ("toxiproxy", "fetch"),
+    ("cluster", "fetch"),
 }
 
 

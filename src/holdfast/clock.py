@@ -5,6 +5,7 @@ ties them to the wall clock, which is read at the start and at the end of a run 
 """
 
 import contextvars
+import math
 import queue
 import threading
 import time
@@ -85,11 +86,12 @@ def within[T](seconds: float, work: Callable[[], T]) -> T:
     """What `work` returns or raises, within so many seconds in all.
 
     A socket's own time limit starts again with every byte, and a name's lookup has none: only a
-    thread of its own can be left behind.
+    thread of its own can be left behind. It goes on, so `work` asks `left_s` before it acts.
 
     Raises:
         TimeoutError: it was not done by then; its daemon thread is left to itself.
     """
+    wait = _Wait(deadline(seconds))
     answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
     def body() -> None:
@@ -99,11 +101,37 @@ def within[T](seconds: float, work: Callable[[], T]) -> T:
             answers.put((None, error))
 
     context = contextvars.copy_context()
+    context.run(_waits.set, wait)
     threading.Thread(target=context.run, args=(body,), name="within", daemon=True).start()
     try:
         answer, error = answers.get(timeout=seconds)
     except queue.Empty:
         raise TimeoutError(f"not done within {seconds:g} s") from None
+    finally:
+        wait.over = True  # a signal ends the wait, too
     if error is not None:
         raise error
     return answer  # type: ignore[return-value]  # None only where work returned it
+
+
+def left_s() -> float:
+    """How long whoever waits for this work, in `within`, still does: seconds, 0 once they gave up.
+
+    Infinite where nobody waits. What has not been sent by then must not be sent any more: it would
+    arrive when its sender's caller has long undone it.
+    """
+    wait = _waits.get()
+    if wait is None:
+        return math.inf
+    return 0.0 if wait.over else max(0.0, (wait.ends_ns - now_ns()) / SECOND)
+
+
+@dataclass
+class _Wait:
+    """That somebody waits for what `within` does: until when at most, and whether no more."""
+
+    ends_ns: int
+    over: bool = False
+
+
+_waits: contextvars.ContextVar[_Wait | None] = contextvars.ContextVar("waits", default=None)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from holdfast.addresses import check_address, check_host
-from holdfast.clock import deadline, now_ns, within
+from holdfast.clock import left_s, within
 from holdfast.redact import redacted
 
 SMALL = 1 << 20  # bytes: versions, states, lists
@@ -88,14 +88,9 @@ def fetch(
     sent = dict(headers or {})
     if body is not None:
         sent["Content-Type"] = "application/json"
-    end = deadline(limits.seconds)
+    request = method, sent, None if body is None else json.dumps(body)
     try:
-        return within(
-            limits.seconds,
-            lambda: _ask(
-                url, (method, sent, None if body is None else json.dumps(body)), limits, end
-            ),
-        )
+        return within(limits.seconds, lambda: _ask(url, request, limits))
     except TimeoutError:
         raise TooSlow(_slow(limits)) from None
 
@@ -106,9 +101,7 @@ def with_query(url: str, parameters: Mapping[str, str]) -> str:
     return f"{url}{joint}{urlencode(parameters)}"
 
 
-def _ask(
-    url: str, request: tuple[str, dict[str, str], str | None], limits: Limits, end_ns: int
-) -> Answer:
+def _ask(url: str, request: tuple[str, dict[str, str], str | None], limits: Limits) -> Answer:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -128,7 +121,7 @@ def _ask(
                     decode_content=False,
                 )
                 with answer:
-                    return Answer(answer.status, _content(answer, limits, end_ns))
+                    return Answer(answer.status, _content(answer, limits))
         except urllib3.exceptions.NewConnectionError as error:
             if last:
                 raise NoAnswer("could not be reached (ConnectionError)") from error
@@ -163,10 +156,10 @@ def _pool(
     scheme: str, host: str, where: tuple[str, int], limits: Limits
 ) -> urllib3.HTTPConnectionPool:
     """A connection to one address; what it shows as certificate has to be the host's."""
-    timeout = urllib3.Timeout(connect=_CONNECT_S, read=limits.seconds)
+    timeout = urllib3.Timeout(connect=connect_s(), read=limits.seconds)
     if scheme == "http":
-        return urllib3.HTTPConnectionPool(*where, timeout=timeout)
-    return urllib3.HTTPSConnectionPool(
+        return waited(urllib3.HTTPConnectionPool)(*where, timeout=timeout)
+    return waited(urllib3.HTTPSConnectionPool)(
         *where,
         timeout=timeout,
         ssl_context=_tls(limits.ca),
@@ -175,13 +168,38 @@ def _pool(
     )
 
 
+def connect_s() -> float:
+    """How long a connection may take to be made: seconds.
+
+    Raises:
+        TooSlow: nobody waits for it any more.
+    """
+    if not (left := left_s()):
+        raise TooSlow("was not called in time")
+    return min(_CONNECT_S, left)
+
+
+@cache
+def waited(pool: type[urllib3.HTTPConnectionPool]) -> type[urllib3.HTTPConnectionPool]:
+    """Such a pool, whose connections say nothing once nobody waits for what they are made for."""
+    connection = type("Waited", (_Waited, pool.ConnectionCls), {})
+    return type("WaitedPool", (pool,), {"ConnectionCls": connection})
+
+
+class _Waited(urllib3.connection.HTTPConnection):
+    def connect(self) -> None:
+        """A name's lookup has no time limit: what is said now may be heard far too late."""
+        super().connect()
+        connect_s()
+
+
 @cache
 def _tls(ca: str | None) -> ssl.SSLContext:
     """Verifies against the system's authorities; `SSL_CERT_FILE` names others."""
     return ssl.create_default_context(cafile=ca)
 
 
-def _content(answer: urllib3.BaseHTTPResponse, limits: Limits, end_ns: int) -> bytes:
+def _content(answer: urllib3.BaseHTTPResponse, limits: Limits) -> bytes:
     coding = answer.headers.get("Content-Encoding", "identity")
     if coding.lower() != "identity":
         raise NoAnswer(f"answered in the coding {coding[:40]!r}, which was not asked for")
@@ -190,7 +208,7 @@ def _content(answer: urllib3.BaseHTTPResponse, limits: Limits, end_ns: int) -> b
         content += block
         if len(content) > limits.most:
             raise NoAnswer(f"answered with more than {limits.most / (1 << 20):g} MiB")
-        if now_ns() > end_ns:
+        if not left_s():
             raise TooSlow(_slow(limits))
     return bytes(content)
 

@@ -2,8 +2,9 @@
 
 The kubernetes package's client sends a request up to four times and sleeps for as long as a
 `Retry-After` asks, whatever time limit it was given. Here its retries are off, and a call ends
-after a time limit in all. Credentials that are not accepted any more are read again, once; an API
-server that is busy (429) is asked once more, after the time that it asks for, at most that limit.
+after a time limit in all; what was not sent by then is never sent. Credentials that are not
+accepted any more are read again, once; an API server that is busy (429) is asked once more, after
+the time that it asks for, at most that limit.
 """
 
 import contextlib
@@ -17,9 +18,9 @@ from typing import Any
 from holdfast.clock import sleep, within
 from holdfast.cluster import credentials
 from holdfast.errors import HoldfastError, InvalidInput, Refused, Unreachable
+from holdfast.fetch import TooSlow, connect_s, waited
 from holdfast.redact import redacted
 
-_CONNECT_S = 2.0
 _EXPIRED = 401
 _BUSY = 429
 _MOST = 256 << 20  # bytes of an answer: ten thousand pods are less than half of it
@@ -44,6 +45,9 @@ class Client:
         from kubernetes.client.api_client import ApiClient
 
         self._api: Any = ApiClient(credentials.load(self._kubeconfig))
+        manager = self._api.rest_client.pool_manager
+        pools = manager.pool_classes_by_scheme
+        manager.pool_classes_by_scheme = {name: waited(pool) for name, pool in pools.items()}
         self.url = str(self._api.configuration.host)
 
     def call(
@@ -73,7 +77,7 @@ class Client:
                 auth_settings=["BearerToken"],
             )
             credentials.keep_secrets(self._api.configuration)  # one may have been renewed
-            answer = self._api.call_api(*request, _request_timeout=(_CONNECT_S, self._call_s))
+            answer = self._api.call_api(*request, _request_timeout=(connect_s(), self._call_s))
             after = str(answer.headers.get("Retry-After", ""))
             return answer.status, _content(answer.response), after
 
@@ -99,7 +103,7 @@ class Client:
 
         try:
             code, content, after = within(self._call_s, send)
-        except (TimeoutError, ReadTimeoutError):
+        except (TimeoutError, TooSlow, ReadTimeoutError):
             reason = f"it accepted the connection and did not answer within {self._call_s:g} s"
         except (HTTPError, OSError) as error:
             reason = f"it could not be reached ({type(error).__name__})"
