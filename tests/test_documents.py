@@ -1,8 +1,8 @@
 """The files that people write: what is accepted, and what is refused with which words."""
 
 import copy
+import math
 from collections.abc import Callable
-from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +355,7 @@ def test_what_ships_is_read() -> None:
         ("balance.good.misspelt", 1, "good.misspelt: Extra inputs are not permitted"),
         ("balance.within", 2, "within: Value error, 2 is not a duration"),
         ("balance.limit", ..., "limit: Field required"),
+        ("balance.limit", "1999ms", "`limit` is shorter than `within`"),
         ("balance.request.method", "get", "request.method: String should match pattern"),
         ("balance.request.path", "balance", "request.path: String should match pattern"),
         ("balance.good.status", 200, "good.status: Input should be a valid list"),
@@ -382,8 +383,8 @@ def test_a_journey_that_is_wrong(
         ("recovery.limit", "60s", "limit: Input should be a valid number"),
         ("recovery.limit", True, "limit: Input should be a valid number"),
         ("recovery.limit", -1, "limit: Input should be greater than or equal to 0"),
-        ("recovery.limit", inf, "limit: Input should be a finite number"),
-        ("recovery.limit", nan, "limit: Input should be a finite number"),
+        ("recovery.limit", math.inf, ".inf is not a finite number"),
+        ("recovery.limit", math.nan, ".nan is not a finite number"),
         ("pix-latency.limit", 5, "the limit of a latency is a share, between 0 and 1"),
         ("pix-latency.limit", 1, "the limit of a latency is a share, between 0 and 1"),
         ("success.limit", 0, "the limit of a success is a share, between 0 and 1"),

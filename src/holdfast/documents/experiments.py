@@ -62,7 +62,8 @@ class Step(Strict):
 class JourneyFile(Strict):
     """Something that a customer does, with what makes it good: a request, steps, or Python.
 
-    `within` is the promise, `target` the wish, `limit` when the customer gives up.
+    `within` is the promise, `target` the wish, `limit` when the customer gives up, not sooner than
+    the promise.
     """
 
     request: Request | None = None
@@ -84,6 +85,14 @@ class JourneyFile(Strict):
             raise ValueError("`good` is needed, or else each of `steps` has its own")
         return self
 
+    @model_validator(mode="after")
+    def _patient(self) -> Self:
+        if self.limit < self.within:
+            raise ValueError(
+                "`limit` is shorter than `within`: nobody would see the promise broken"
+            )
+        return self
+
     @property
     def walk(self) -> list[Step]:
         """Its requests, one after another; none when Python makes them."""
@@ -101,7 +110,7 @@ class ObjectiveFile(Strict):
 
     kind: Literal["recovery", "availability", "latency", "success", "failover", "restart", "money"]
     promise: str
-    limit: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    limit: Annotated[float, Field(ge=0)]
     unit: str
     source: str
     journey: str = ""
