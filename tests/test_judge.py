@@ -27,7 +27,10 @@ from tests.judge_stories import (
     until,
 )
 from tests.stories import (
+    PIX,
     WALL,
+    Customers,
+    Service,
     errors,
     frozen,
     ns,
@@ -543,6 +546,52 @@ def test_more_bad_seconds_than_the_promise_allows() -> None:
     assert they.verdicts(judgement)["availability"] == BROKEN
 
 
+AVAILABLE = Story(hold=70.0, after=50.0, objectives=("availability",))
+
+
+@pytest.mark.parametrize(
+    ("service", "verdict", "seconds"),
+    [
+        (errors(70.05, 999), UNKNOWN, 50),  # down from the undo on, for longer than anyone saw
+        (partly(70.0, 999, 0.5), UNKNOWN, 25),
+        (partly(70.0, 109.5, 0.5), HELD, 20),
+        (errors(109.0, 111.0), UNKNOWN, 2),  # well for 9 s only, of 10 s
+        (errors(40.0, 999), BROKEN, 80),
+    ],
+    ids=["down", "half", "over", "hardly over", "already too long"],
+)
+def test_an_outage_that_was_not_over_at_the_end_has_no_known_cost(
+    service: Service, verdict: str, seconds: float
+) -> None:
+    judgement = judge(told(replace(AVAILABLE, service=service)))
+    assert they.verdicts(judgement) == {"availability": verdict}
+    lost = value(judgement, "bad-seconds")
+    if verdict == HELD:
+        assert lost == pytest.approx(seconds, abs=2)
+    else:
+        assert isinstance(lost, Interval)
+        assert lost.low == pytest.approx(seconds, abs=2)
+        assert lost.high == inf
+        assert they.why(judgement, "availability").startswith(f"> {lost.low:.2f} s of bad")
+
+
+def test_a_minute_without_service_is_a_minute_however_busy_the_rest() -> None:
+    """Nobody was served for 70 s at 40/s; then 400/s were."""
+    story = Story(before=12.0, hold=80.0, after=60.0, objectives=("availability",))
+    down = errors(0.0, 70.0)
+    quiet = Customers(PIX, 40.0, -12.0, 80.0).meet(down)
+    busy = Customers(PIX, 400.0, 80.0, 140.0, seed=2).meet(down)
+    sent = [replace(one, id=f"id-{n}", account="acc-0001") for n, one in enumerate(quiet + busy)]
+    record = they.as_customers_saw(story, told(story), sent)
+    load = {"pix": {"shape": "steps", "rates": [40.0, 400.0], "each": 93.0}}
+    extension = {**record.plan["extension"], "load": load}
+    judgement = judge(they.planned(record, extension=extension))
+    assert they.verdicts(judgement) == {"availability": BROKEN}
+    assert value(judgement, "bad-seconds") == pytest.approx(70.0, abs=0.1)
+    impact = next(one for one in judgement.observations if one.name == "impact")
+    assert impact.detail["seconds_at_its_rate"] == pytest.approx(70.0, abs=0.1)
+
+
 def test_one_in_fifty_is_too_slow() -> None:
     story = replace(LONG, objectives=("pix-latency",))
     record = told(story)
@@ -554,6 +603,39 @@ def test_one_in_fifty_is_too_slow() -> None:
     judgement = judge(they.as_customers_saw(story, record, slow))
     assert they.verdicts(judgement) == {"pix-latency": BROKEN}
     assert judgement.exit_code == 1
+
+
+QUERIED = Story(after=24.0, sent=("pix", "balance"), objectives=("balance-latency",))
+
+
+@pytest.mark.parametrize(
+    ("took", "outcome", "code", "verdict"),
+    [
+        (8.0, "wrong", 504, BROKEN),
+        (8.0, "reset", 0, BROKEN),
+        (10.01, "connect", 0, BROKEN),
+        (2.001, "wrong", 200, BROKEN),
+        (1.0, "timeout", 200, BROKEN),  # asked again until a shorter limit than the promise
+        (1.999, "wrong", 504, HELD),  # failed, and not slow: availability is about that
+        (0.001, "connect", 0, HELD),
+    ],
+)
+def test_a_request_is_slow_however_it_ended(
+    took: float, outcome: str, code: int, verdict: str
+) -> None:
+    """Every other query after the undo; the promise is 2 s."""
+    record = told(QUERIED)
+    ended = tuple(
+        replace(one, done_ns=one.scheduled_ns + round(took * SECOND), outcome=outcome, code=code)
+        if one.journey == "balance" and ns(31) < one.scheduled_ns < ns(41) and number % 2
+        else one
+        for number, one in enumerate(record.samples)
+    )
+    judgement = judge(they.as_customers_saw(QUERIED, record, ended))
+    assert they.verdicts(judgement) == {"balance-latency": verdict}
+    after = next(one for one in judgement.observations if one.name == "balance-latency-after")
+    assert after.detail["count"] == (200 if verdict == BROKEN else 0)
+    assert (after.detail["p95_at_most_s"] is None) == (verdict == BROKEN)
 
 
 STEADY = Story(before=160.0, hold=30.0, after=160.0, objectives=("success",))  # 6,400 and 6,400

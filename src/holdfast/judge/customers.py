@@ -1,7 +1,7 @@
 """The promises that customers notice: recovery, availability, latency, success."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from math import inf
 
@@ -51,29 +51,32 @@ def recovery(name: str, ground: Ground) -> Judged:
 
 
 def availability(name: str, ground: Ground) -> Judged:
-    """Bad requests ÷ mean rate, of the journey that suffered most, from the fault to the end."""
+    """Seconds of bad requests, of the journey that suffered most, from the fault to the end.
+
+    Where customers are not served well at the end, there are more to come: held is then unknown.
+    """
     limit = _limit(name, ground)
     window = Window(ground.cut_off_ns, ground.timeline.stop_ns)  # with what the fault cut off
     lost, spoiled = {}, set[int]()
     for journey in ground.journeys.values():
         if why := ground.too_few(window, journey.name):
             return finding(name, ground, Verdict.UNKNOWN, why)
-        due = ground.planned(window, journey.name)
-        if not due:
+        missed, lost_s = ground.lost(window, journey)
+        if lost_s is None:
             why = f"no request of {journey.name} was planned from the fault to the end"
             return finding(name, ground, Verdict.UNKNOWN, why)
+        lost[journey.name] = lost_s
         track = ground.samples.of_journey(journey.name)
-        missed = track.bad_due(window, journey.within)
-        lost[journey.name] = len(missed) * window.seconds / due
         spoiled |= {(track.scheduled_ns[one] - window.start_ns) // SECOND for one in missed}
-    seconds = max(lost.values())
+    seconds, still_bad = max(lost.values()), ground.still_bad()
     observed = Observation(
         "bad-seconds",
-        seconds,
+        Interval(seconds, inf) if still_bad else seconds,
         "s",
         _SOURCE,
         window=window,
         samples=ground.due(window),
+        why=still_bad,
         detail={
             "by_journey": lost,
             "seconds_with_any_bad_request": len(spoiled),
@@ -86,18 +89,25 @@ def availability(name: str, ground: Ground) -> Judged:
         f" ({seconds / 15_768:.3%} of 99.95 %); {len(spoiled)} seconds had any"
     )
     verdict = Verdict.HELD if seconds <= limit else Verdict.BROKEN
+    if still_bad:
+        verdict = Verdict.UNKNOWN if verdict is Verdict.HELD else verdict
+        why = f"> {why}; at the end, {still_bad}"
     return _trusted(finding(name, ground, verdict, why, observed), ground)
 
 
 def latency(name: str, ground: Ground) -> Judged:
-    """The share slower than the promise, before, once recovered, and after: each by itself."""
+    """The share slower than the promise, before, once recovered, and after: each by itself.
+
+    However a request ended: one that failed, or was given up, after more than the promise is slow.
+    What failed sooner was not slow, and is no matter of latency.
+    """
     objective = ground.record.plan["objectives"][name]
     journey = ground.journeys[objective["journey"]]
     track = ground.samples.of_journey(journey.name)
     observations, verdicts, words = [], [], []
     for phase, window in ground.phases():
-        took = _took(track, ground.counted(journey, window), ("ok", "timeout"))
-        slow = len(took) - bisect_right(took, round(journey.within * SECOND))
+        took = _took(track, ground.counted(journey, window), journey.within)
+        slow = _slower(took, journey.within)
         verdicts.append(below(slow, len(took), float(objective["limit"])))
         words.append(f"{phase}: {slow} of {len(took)} slower than {journey.within:g} s")
         observed = _share(f"{name}-{phase}", slow, len(took), window)
@@ -106,10 +116,8 @@ def latency(name: str, ground: Ground) -> Judged:
         )
     target = journey.target
     if target is not None:
-        everything = track.due(Window(0, ground.timeline.stop_ns))
-        took = _took(track, everything, ("ok",))
-        missed = len(took) - bisect_right(took, round(target * SECOND))
-        words.append(f"target {target:g} s missed by {missed} of {len(everything)} in all")
+        took = _took(track, track.due(Window(0, ground.timeline.stop_ns)), target)
+        words.append(f"target {target:g} s missed by {_slower(took, target)} of {len(took)} in all")
     why = "; ".join(words)
     return _trusted(finding(name, ground, worst(verdicts), why, *observations), ground)
 
@@ -163,19 +171,30 @@ def _decided(seen: Look, first: Look | None, limit: float) -> tuple[Verdict, flo
     return verdict, bound, f" at the second look (first: {first.bad} of {first.n})"
 
 
-def _took(track: Track, those: Iterable[int], outcomes: Collection[str]) -> list[int]:
-    """How long those of such an outcome took from when they were due, in ns, in order."""
-    return sorted(
-        track.done_ns[one] - track.scheduled_ns[one]
-        for one in those
-        if track.outcome[one] in outcomes
-    )
+def _took(track: Track, those: Iterable[int], within_s: float) -> list[float]:
+    """How long those took that were good or slow, from when they were due, in ns, in order.
+
+    Endless for what never came to a good end: it timed out, or failed after more than the promise.
+    """
+    took: list[float] = []
+    for one in those:
+        ns, outcome = track.done_ns[one] - track.scheduled_ns[one], track.outcome[one]
+        if outcome == "ok":
+            took.append(ns)
+        elif outcome == "timeout" or ns > round(within_s * SECOND):
+            took.append(inf)
+    return sorted(took)
 
 
-def _percentiles(took: Sequence[int], limit_s: float) -> dict[str, float | None]:
+def _slower(took: Sequence[float], within_s: float) -> int:
+    """How many of them took longer."""
+    return len(took) - bisect_right(took, round(within_s * SECOND))
+
+
+def _percentiles(took: Sequence[float], limit_s: float) -> dict[str, float | None]:
     """What each percentile does not exceed, in seconds, at 95 % confidence, by exact ranks.
 
-    None with too few requests, or where it lies among those that were given up at the limit.
+    None with too few requests, or where it lies among those that came to no good end.
     """
     found: dict[str, float | None] = {}
     for share in _PERCENTILES:

@@ -10,7 +10,7 @@ from holdfast.arrivals import planned
 from holdfast.clock import SECOND
 from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
-from holdfast.measure import Agreement, Entrance, Recovery, agree, recovery
+from holdfast.measure import Agreement, Entrance, Recovery, agree, lost_s, recovery
 from holdfast.model import Finding, Journey, Observation, Record, Window
 from holdfast.samples import Samples, Track
 from holdfast.verdict import Verdict
@@ -19,6 +19,7 @@ _LATE_MAX_MS = (
     50.0  # beyond it, near an edge or at the 99th percentile, times are not to be trusted
 )
 _EDGE_S = 1.0
+_LAST_WINDOWS = 3  # of stability, that tell how customers were served at the end
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,42 @@ class Ground:
 
     def planned(self, window: Window, journey: str) -> float:
         """How many requests of a journey were to be sent in a window."""
-        start_ns = int(self.record.load.get("start_ns", self.timeline.start.mono_ns))
-        ends = ((instant - start_ns) / SECOND for instant in (window.start_ns, window.end_ns))
+        ends = (self._load_s(instant) for instant in (window.start_ns, window.end_ns))
         return planned(self.record.plan["extension"]["load"][journey], *ends)
+
+    def lost(self, window: Window, journey: Journey) -> tuple[list[int], float | None]:
+        """The positions of a journey's bad requests that were due in a window, and their seconds.
+
+        None in the place of the seconds when none were planned (`measure.lost_s`).
+        """
+        track = self.samples.of_journey(journey.name)
+        missed = track.bad_due(window, journey.within)
+        bads_s = (self._load_s(track.scheduled_ns[one]) for one in missed)
+        ends = (self._load_s(instant) for instant in (window.start_ns, window.end_ns))
+        return missed, lost_s(self.record.plan["extension"]["load"][journey.name], bads_s, *ends)
+
+    def _load_s(self, instant: int) -> float:
+        """An instant in seconds since the load began."""
+        start_ns = int(self.record.load.get("start_ns", self.timeline.start.mono_ns))
+        return (instant - start_ns) / SECOND
+
+    def still_bad(self) -> str:
+        """Words for customers who cannot be said to be well when they stopped; empty when they are.
+
+        The rule is that of recovery: a window of good requests that lasts until then.
+        """
+        end_ns, stable_s = self.timeline.stop_ns, float(self.record.plan["extension"]["stable"])
+        start_ns = max(self.timeline.began_ns, end_ns - round(_LAST_WINDOWS * stable_s * SECOND))
+        seen = recovery(
+            self.samples,
+            self.journeys,
+            Window(start_ns, start_ns),
+            Window(start_ns, end_ns),
+            stable_s,
+        )
+        return (
+            "" if seen.recovered else f"no {stable_s:g} s are shown in which all were served well"
+        )
 
     def distrust(self) -> str:
         """Why customers' times or counts cannot be believed; empty when they can."""

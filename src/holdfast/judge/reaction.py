@@ -141,11 +141,9 @@ def _impact(ground: Ground) -> Observation:
     lost, spoiled, seconds = {}, set[int](), 0.0
     for name, journey in ground.journeys.items():
         track = ground.samples.of_journey(name)
-        missed = track.bad_due(window, journey.within)
-        lost[name] = len(missed)
+        missed, lost_s = ground.lost(window, journey)
+        lost[name], seconds = len(missed), max(seconds, lost_s or 0.0)
         spoiled |= {(track.scheduled_ns[one] - window.start_ns) // SECOND for one in missed}
-        due = ground.planned(window, name)
-        seconds = max(seconds, len(missed) * window.seconds / due if due else 0.0)
     detail = {
         "by_journey": lost,
         "seconds_at_its_rate": seconds,

@@ -26,6 +26,7 @@ from holdfast.measure.counters import (
     value_at,
 )
 from holdfast.measure.looks import Look, below_twice, upper_bound_twice
+from holdfast.measure.lost import lost_s
 from holdfast.measure.money import Difference, Money, reconcile
 from holdfast.measure.outages import Outage
 from holdfast.measure.ratio import below, lower_bound, needed, rank_above, upper_bound
@@ -65,6 +66,7 @@ __all__ = [
     "floor",
     "increase",
     "last_rise",
+    "lost_s",
     "lower_bound",
     "needed",
     "number",
