@@ -71,7 +71,7 @@ def cut(proxy: str, configuration: dict[str, Any] | None = None) -> dict[str, An
     """
     here = context.of(configuration)
     asked = {"proxy": proxy}
-    instances, found = _aim(here.environment, asked, guard.Answers())
+    instances, found = _aim_with_the_lock(here, asked)
     name = heal.toxic_name(here.run, "cut")
     marker = Toxic(name, "latency", {"latency": 0, "jitter": 0}, toxicity=0.0)
     heals = [heal.intend(here.run, "enable_proxy", {**was, "marker": name}) for was in _was(found)]
@@ -95,6 +95,16 @@ def targets(
     return _aim(environment, arguments, answers)[1]
 
 
+def _aim_with_the_lock(
+    here: Context, asked: Mapping[str, Any]
+) -> tuple[list[Toxiproxy], list[dict[str, Any]]]:
+    """As they are once this run has the lock, for which it may have waited."""
+    aimed = _aim(here.environment, asked, guard.Answers())
+    if supervision.ensure(here.run, here.environment):
+        aimed = _aim(here.environment, asked, guard.Answers())
+    return aimed
+
+
 def _aim(
     environment: Environment, asked: Mapping[str, Any], answers: guard.Answers
 ) -> tuple[list[Toxiproxy], list[dict[str, Any]]]:
@@ -105,7 +115,9 @@ def _aim(
             raise InvalidInput(f"gateway: {name}", f"{value} is too small", f"From {least} on")
     if asked.get("jitter_ms", 0) > asked.get("latency_ms", 0):
         raise InvalidInput("gateway: jitter_ms", "it is more than the latency", "Write less")
-    instances = [*heal.open_systems(environment).toxiproxies.values()]
+    systems = heal.open_systems(environment)
+    answers.ask(guard.check_cluster, environment, systems.cluster.uid())
+    instances = [*systems.toxiproxies.values()]
     if not instances:
         raise Refused("toxiproxy", "the environment names none", "Add it, or break something else")
     found = []
@@ -128,7 +140,7 @@ def _poison(
     here: Context, asked: dict[str, Any], kind: tuple[str, str], attributes: dict[str, int]
 ) -> dict[str, Any]:
     """Add one toxic on every instance; `kind` is our word for it and Toxiproxy's."""
-    instances, found = _aim(here.environment, asked, guard.Answers())
+    instances, found = _aim_with_the_lock(here, asked)
     toxic = Toxic(heal.toxic_name(here.run, kind[0]), kind[1], attributes)
     proxy, more = asked["proxy"], {"toxic": toxic.name, "attributes": attributes}
     heals = [heal.intend(here.run, "remove_toxic", {**was, **more}) for was in _was(found)]
@@ -155,7 +167,6 @@ def _inject(
 
     Toxiproxy cannot compare fencing tokens: the lock is renewed within a call's length before it.
     """
-    supervision.ensure(here.run, here.environment)
     lock.check(here.run, here.environment)
     with heal.injecting(here.run, here.environment, heals):
         began = now_ns()

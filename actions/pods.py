@@ -54,8 +54,9 @@ def kill(  # noqa: PLR0913  # an experiment names each argument
     aim = _Aim(selector, namespace, count, share, zone, grace_seconds)
     cluster = heal.open_systems(here.environment).cluster
     victims = _victims(cluster, here.environment, aim, guard.Answers())
+    if supervision.ensure(here.run, here.environment):  # it may have waited for the lock
+        victims = _victims(cluster, here.environment, aim, guard.Answers())
     named = [_named(pod) for pod in victims]
-    supervision.ensure(here.run, here.environment)
     shows = f"as many ready replicas again as before: {aim.selector} in {aim.namespace}"
     heal.intend(here.run, "none", {"kind": "pods.kill", "targets": named, "recovery": shows})
     lock.check(here.run, here.environment)

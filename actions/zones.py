@@ -40,7 +40,8 @@ def drop(
         "grace_seconds": grace_seconds,
     }
     nodes, _ = _aim(cluster, here.environment, asked, guard.Answers())
-    supervision.ensure(here.run, here.environment)
+    if supervision.ensure(here.run, here.environment):  # it may have waited for the lock
+        nodes, _ = _aim(cluster, here.environment, asked, guard.Answers())
     heals = [one for node in nodes for one in _intend(here, node, taint=taint)]
     with heal.injecting(here.run, here.environment, heals):  # the whole zone or none of it
         began = now_ns()
@@ -108,7 +109,7 @@ def _on(
     everyone = _within(cluster, asked)
     victims = guard.victims_by_zone(everyone, asked["zone"])
     if asked.get("taint"):
-        victims = [one for one in victims if not one.tolerates(TAINT, "NoExecute")]
+        victims = [one for one in victims if not one.stays(TAINT)]
     places = sorted({pod.namespace for pod in victims})
     workloads = [one for name in places for one in cluster.workloads(name)]
     answers.ask(guard.check_never, places, environment)

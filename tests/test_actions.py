@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -42,6 +44,37 @@ def cordons(kubernetes: FakeKubernetes) -> list[str]:
 
 def heals(here: Context) -> list[tuple[str, str]]:
     return [(one["operation"], one["state"]) for one in here.run.records("heals.jsonl")]
+
+
+KILL = """
+import sys
+from holdfast import context
+from holdfast.actions import pods
+from holdfast.errors import Refused
+try:
+    pods.kill("app=wallet-api", "wallet", count=1, configuration={context.KEY: sys.argv[1]})
+except Refused as error:
+    print(error)
+"""
+
+
+def test_who_waited_for_the_lock_looks_again(
+    wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """Plain `chaos run`: the other replicas died after the guards had looked."""
+    here = wallet()
+    here.run.path("lock.json").unlink()
+    kubernetes.leases.clear()
+
+    def crash(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/leases"):
+            del kubernetes.pods["wallet", "wallet-b"], kubernetes.pods["wallet", "wallet-c"]
+
+    kubernetes.before = crash
+    command = [sys.executable, "-c", KILL, str(here.run.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "1 of 1" in done.stdout or "none would be left" in done.stdout
+    assert names(kubernetes) == ["wallet-a"]
 
 
 # --- pods ---------------------------------------------------------------------------------------
@@ -181,6 +214,31 @@ def test_a_zone_is_dropped_and_comes_back(
     assert undo.everything(configured(here)) == ["uncordon"]
     assert cordons(kubernetes) == []
     assert kubernetes.nodes["node-b"]["metadata"]["annotations"] == {}
+
+
+@pytest.mark.parametrize(
+    ("toleration", "goes"),
+    [
+        ({"operator": "Exists"}, False),
+        ({"operator": "Exists", "tolerationSeconds": 5}, True),
+        ({"key": "holdfast.io/dropped", "operator": "Equal", "value": ""}, True),
+        ({"key": "holdfast.io/dropped", "operator": "Exists", "effect": "NoExecute"}, False),
+    ],
+)
+def test_whom_a_taint_drives_off(
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    toleration: dict[str, Any],
+    goes: bool,
+) -> None:
+    """Who bears it for some seconds goes, too; and its value is a run's id, which nobody names."""
+    for number in (1, 2, 3):
+        kubernetes.add_pod(f"dns-{number}", f"node-{'abc'[number - 1]}", "logging", "rs-2")
+    kubernetes.pods["logging", "dns-2"]["spec"]["tolerations"] = [toleration]
+    here = wallet(allow_taint=True)
+    cluster = Cluster(here.environment.kubernetes.kubeconfig)
+    planned = zones.targets(cluster, here.environment, Answers(), **ZONE, taint=True)
+    assert ("dns-2" in [one.get("pod") for one in planned]) is goes
 
 
 def test_a_zone_with_a_taint_needs_its_own_policy_line_and_names_everybody(
@@ -440,6 +498,16 @@ def test_a_proxy_that_the_policy_does_not_allow(
         call(configured(here))
     assert toxiproxy.enabled("ted")
     assert toxiproxy.toxics("ted") == []
+
+
+def test_a_gateway_of_another_cluster_is_left_alone(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    kubernetes.uid = "cluster-2"
+    with pytest.raises(Refused, match="the environment file names cluster-1"):
+        gateway.slow("pix-primary", 300, configuration=configured(here))
+    assert toxiproxy.toxics("pix-primary") == []
 
 
 def test_a_proxy_that_is_poisoned_already_is_left_alone(

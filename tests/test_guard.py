@@ -164,7 +164,17 @@ def test_what_is_protected_is_never_hit(
     owner = Workload("deployments", "x", "wallet", labels, {"matchLabels": {"app": "x"}})
     words = refused(lambda: guard.check_protected(pods, nodes, [owner], policy()))
     assert words.startswith(thing)
-    assert "it is protected: holdfast.io/protected=true" in words
+    assert "it is protected: holdfast.io/protected" in words
+
+
+@pytest.mark.parametrize(("value", "hit"), [("yes", False), ("1", False), ("false", True)])
+def test_a_label_protects_unless_it_says_false(value: str, hit: bool) -> None:
+    """As the cluster's own admission policy reads it."""
+    pods = [Pod("p1", "wallet", "u", "n", "a", True, {"holdfast.io/protected": value})]
+    if hit:
+        guard.check_protected(pods, [], [], policy())
+    else:
+        assert "protected" in refused(lambda: guard.check_protected(pods, [], [], policy()))
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,17 @@ def test_who_has_lost_it_may_not_inject(
         lock.check(here.run, here.environment)
 
 
+def test_what_others_wrote_on_the_lease_stays(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = make_here()
+    theirs = {"labels": {"app": "x"}, "finalizers": ["example.org/keep"]}
+    lease(kubernetes)["metadata"].update(theirs)
+    lock.check(here.run, here.environment)
+    lock.release(here.run, here.environment)
+    assert {key: lease(kubernetes)["metadata"].get(key) for key in theirs} == theirs
+
+
 def test_when_nobody_can_tell_it_is_no_yes(
     make_here: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:

@@ -188,6 +188,23 @@ def _end(watchdog: Watchdog) -> None:
     watchdog.end(wait=True)
 
 
+def test_without_a_watchdog_the_lock_is_given_back_and_asked_for_again(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """Otherwise the next fault of the same run would find the lock, and nobody watching."""
+    from holdfast.errors import Unreachable
+
+    here = make_here()
+    here.run.path("lock.json").unlink()
+    kubernetes.leases.clear()
+    here.run.path("plan.json").write_text("{")
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="the watchdog"):
+            supervision.ensure(here.run, here.environment)
+        assert lock.held(here.run) is None
+        assert kubernetes.leases["holdfast"]["spec"]["holderIdentity"] is None
+
+
 def test_a_watchdog_that_cannot_start_is_said(make_here: Callable[..., Context]) -> None:
     from holdfast.errors import Unreachable
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from holdfast import lock
 from holdfast.documents import Environment
-from holdfast.errors import Unreachable
+from holdfast.errors import HoldfastError, Unreachable
 from holdfast.store import Run, open_private
 
 BEAT_S = 0.2
@@ -105,12 +105,23 @@ def start(run: Run) -> Watchdog:
     return started
 
 
-def ensure(run: Run, environment: Environment) -> None:
+def ensure(run: Run, environment: Environment) -> bool:
     """Take the lock and start the watchdog, unless this run has them: for plain `chaos run`.
+
+    True when they had to be: that may have taken a while, so what was seen before is to be seen
+    again.
 
     Raises:
         Refused: somebody else has the lock.
+        Unreachable: nobody would watch; the lock is given back.
     """
-    if lock.held(run) is None:
-        lock.acquire(run, environment)
+    if lock.held(run) is not None:
+        return False
+    lock.acquire(run, environment)
+    try:
         start(run)
+    except HoldfastError:
+        lock.release(run, environment)
+        run.path(lock.FILE).unlink()  # so that the next fault of this run tries it again
+        raise
+    return True

@@ -10,6 +10,7 @@ from holdfast.errors import Unreachable
 
 CALL_S = 5.0
 
+_OTHERS = ("labels", "ownerReferences", "finalizers")  # a PUT without them would take them away
 _KIND = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
 
 
@@ -24,6 +25,7 @@ class Lease:
     annotations: dict[str, str] = field(default_factory=dict)
     uid: str = ""
     version: str = ""
+    others: dict[str, Any] = field(default_factory=dict)  # labels, owners, finalizers: not ours
 
     @property
     def token(self) -> str:
@@ -74,6 +76,7 @@ class Leases:
 
     def _body(self, name: str, lease: Lease) -> dict[str, Any]:
         metadata: dict[str, Any] = {
+            **lease.others,
             "name": name,
             "namespace": self._namespace,
             "annotations": lease.annotations,
@@ -101,6 +104,7 @@ class Leases:
                 annotations=dict(metadata.get("annotations") or {}),
                 uid=metadata["uid"],
                 version=metadata["resourceVersion"],
+                others={key: metadata[key] for key in _OTHERS if metadata.get(key)},
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Unreachable(

@@ -37,9 +37,18 @@ class Pod:
         """Is it ready, and not on its way out?"""
         return self.ready and not self.deleting
 
-    def tolerates(self, key: str, effect: str, value: str = "") -> bool:
-        """Would a taint let it stay (or come)?"""
+    def tolerates(self, key: str, effect: str, value: str) -> bool:
+        """Would a taint let it come?"""
         return any(scheduling.tolerated(one, (key, value, effect)) for one in self.tolerations)
+
+    def stays(self, key: str) -> bool:
+        """Would a NoExecute taint of this key, whatever its value, let it stay for good?"""
+        return any(
+            one.get("operator") == "Exists"
+            and one.get("tolerationSeconds") is None
+            and scheduling.tolerated(one, (key, "", "NoExecute"))
+            for one in self.tolerations
+        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from holdfast.toxiproxy import Proxy
 
 CAP = 0.5  # the share of anything that may be hit; no policy raises it
 NEVER = ("kube-*", "holdfast", "monitoring")  # namespaces; a policy can only add to them
-PROTECTED = "holdfast.io/protected=true"
+PROTECTED = (
+    "holdfast.io/protected"  # unless it says `false`; deploy/admission.yaml reads it so, too
+)
 
 
 def check_namespaces(namespaces: Collection[str], environment: Environment) -> str:
@@ -58,14 +60,15 @@ def check_protected(
         for one in owners
         if any(one.owns(pod) for pod in pods)
     ]
-    selectors = (PROTECTED, *policy.protected)
     for thing, labels in things:
-        for selector in selectors:
-            if _labelled(selector, labels):
+        ours = [PROTECTED] if labels.get(PROTECTED, "false") not in ("", "false") else []
+        for selector in (*ours, *policy.protected):
+            if selector in ours or _labelled(selector, labels):
                 raise Refused(
                     thing, f"it is protected: {selector}", "Break something else, or ask its owner"
                 )
-    return f"none of {len(things)} pods, nodes and workloads has {' or '.join(selectors)}"
+    selectors = " or ".join((PROTECTED, *policy.protected))
+    return f"none of {len(things)} pods, nodes and workloads has {selectors}"
 
 
 def _labelled(selector: str, labels: Mapping[str, str]) -> bool:
