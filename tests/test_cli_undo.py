@@ -62,6 +62,16 @@ def test_all_mine_names_what_remains(
     assert not toxiproxy.toxics("pix-primary")
 
 
+def test_who_holds_the_lock_is_printed_inert(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes, tmp_path: Path
+) -> None:
+    """Whoever may write the Lease must not clear the screen of who stops all work."""
+    environment = written(make_here(), tmp_path)
+    kubernetes.leases["holdfast"]["spec"]["holderIdentity"] = "\x1b[2Jnothing was running"
+    ended = holdfast("stop", "-e", environment, "--reason", "incident 4711")
+    assert ended.stdout.startswith("stopped: \\x1b[2Jnothing was running; ")
+
+
 @pytest.mark.parametrize("arguments", [["undo"], ["undo", "runs", "--all-mine"]])
 def test_undo_needs_one_thing_to_undo(arguments: list[str]) -> None:
     assert "a run's folder, or --all-mine" in refused(2, *arguments)
@@ -75,6 +85,9 @@ def test_the_lever_from_the_command_line(
     ended = holdfast("stop", "-e", environment, "--reason", "incident 4711")
     assert ended.code == 0
     assert f"stopped: {here.run.id} " in ended.stdout
+    assert kubernetes.leases["holdfast"]["metadata"]["annotations"] == {marks.STOP: "incident 4711"}
+    words = refused(2, "stop", "-e", environment, "--reason", "")
+    assert "Write who needs it, and why" in words
     assert kubernetes.leases["holdfast"]["metadata"]["annotations"] == {marks.STOP: "incident 4711"}
     lifted = holdfast("stop", "-e", environment, "--lift", "--reason", "over")
     assert (lifted.code, lifted.stdout) == (0, "work may begin again\n")

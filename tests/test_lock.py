@@ -11,7 +11,7 @@ from holdfast import lock
 from holdfast.clock import SECOND
 from holdfast.cluster.leases import Lease
 from holdfast.context import Context
-from holdfast.errors import Refused, Unreachable
+from holdfast.errors import InvalidInput, Refused, Unreachable
 from holdfast.store import Run
 from tests.fakes import FakeKubernetes
 
@@ -162,6 +162,31 @@ def test_the_lever_refuses_new_work_until_it_is_lifted(make_here: Callable[..., 
     assert lock.lift(here.environment) == ""
     assert lock.look(here.environment) == "nobody has it"
     lock.acquire(another(here), here.environment)
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_a_blank_reason_neither_pulls_nor_lifts_the_lever(
+    make_here: Callable[..., Context], reason: str
+) -> None:
+    here = make_here()
+    lock.stop(here.environment, "incident 4711")
+    with pytest.raises(InvalidInput, match="it is blank, and everybody is shown it"):
+        lock.stop(here.environment, reason)
+    with pytest.raises(lock.Lost, match="incident 4711"):
+        lock.check(here.run, here.environment)
+
+
+def test_a_lever_that_was_pulled_without_a_reason_counts(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """`kubectl annotate lease holdfast holdfast.io/stop=`, as the admission policy sees it, too."""
+    here = make_here()
+    lease(kubernetes)["metadata"]["annotations"] = {"holdfast.io/stop": ""}
+    words = "somebody stopped all work: for no reason that was written down"
+    with pytest.raises(lock.Lost, match=words):
+        lock.check(here.run, here.environment)
+    with pytest.raises(Refused, match=words):
+        lock.acquire(another(here), here.environment)
 
 
 def test_the_lever_works_where_no_run_ever_was(

@@ -161,12 +161,17 @@ def test_what_an_earlier_run_left_is_undone_while_another_is_alive(
     assert [one["name"] for one in toxiproxy.toxics(PROXY)] == [mine]
 
 
+@pytest.mark.parametrize("reason", ["incident 4711", ""])
 def test_the_lever_undoes_a_run_that_is_alive(
-    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    reason: str,
 ) -> None:
+    """Pulled with kubectl, it may have no reason."""
     here = wallet(toxiproxies=[toxiproxy.url])
     faults(here, toxiproxy, kubernetes)
-    lock.stop(here.environment, "incident 4711")
+    kubernetes.leases["holdfast"]["metadata"]["annotations"] = {marks.STOP: reason}
     assert Watched(here).look() == ["undone"] * 4
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from holdfast.clock import SECOND, now_ns, ticks, until, utc_now
 from holdfast.cluster.leases import Lease, Leases
 from holdfast.documents import Environment
-from holdfast.errors import HoldfastError, Refused
+from holdfast.errors import HoldfastError, InvalidInput, Refused
 from holdfast.marks import STOP, owner
 from holdfast.store import Run
 
@@ -119,7 +119,7 @@ def check(run: Run, environment: Environment) -> Held:
         if lease is None or not mine.has(lease):
             now = lease.holder if lease else "nobody: the lease is gone"
             raise Lost("the lock", f"it is held by {now or 'nobody'} now", "Nothing was injected")
-        if why := lease.annotations.get(STOP):
+        if why := stopped(lease):
             raise Lost("the lock", f"somebody stopped all work: {why}", "Wait for `--lift`")
         if leases.replace(NAME, lease.renew()):
             return mine
@@ -143,13 +143,30 @@ def release(run: Run, environment: Environment) -> None:
 
 
 def stop(environment: Environment, reason: str) -> str:
-    """Stop all work and refuse new work, for a reason; answers with who holds the lock now."""
-    return _note(environment, reason)
+    """Stop all work and refuse new work, for a reason; answers with who holds the lock now.
+
+    Raises:
+        InvalidInput: the reason is blank; nothing was touched.
+    """
+    if not reason.strip():
+        raise InvalidInput(
+            "--reason",
+            "it is blank, and everybody is shown it",
+            "Write who needs it, and why: --reason 'incident 4711'",
+        )
+    return _note(environment, {STOP: reason})
 
 
 def lift(environment: Environment) -> str:
     """Let work begin again; answers with who holds the lock now."""
-    return _note(environment, "")
+    return _note(environment, {})
+
+
+def stopped(lease: Lease | None) -> str:
+    """Why somebody stopped all work; empty when nobody did. The lever needs no reason to count."""
+    if lease is None or STOP not in lease.annotations:
+        return ""
+    return lease.annotations[STOP].strip() or "for no reason that was written down"
 
 
 def look(environment: Environment) -> str:
@@ -205,13 +222,12 @@ def _leases(environment: Environment) -> Leases:
     return Leases(environment.kubernetes.kubeconfig, environment.kubernetes.namespace)
 
 
-def _note(environment: Environment, reason: str) -> str:
+def _note(environment: Environment, noted: dict[str, str]) -> str:
     leases = _leases(environment)
     for _ in range(_TRIES):
         lease = leases.get(NAME)
-        noted = {STOP: reason} if reason else {}
         if lease is None:
-            if not reason or leases.create(NAME, Lease(annotations=noted)):
+            if not noted or leases.create(NAME, Lease(annotations=noted)):
                 return ""
             continue
         others = {key: value for key, value in lease.annotations.items() if key != STOP}
@@ -230,7 +246,7 @@ def _recent(lease: Lease) -> bool:
 
 
 def _refuse_stopped(lease: Lease | None) -> None:
-    if lease and (why := lease.annotations.get(STOP)):
+    if why := stopped(lease):
         raise Refused(
             "the lock",
             f"somebody stopped all work: {why}",

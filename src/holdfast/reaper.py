@@ -22,7 +22,7 @@ from holdfast.cluster.leases import Lease, Leases
 from holdfast.documents import Environment, read_environment
 from holdfast.errors import HoldfastError
 from holdfast.heal.found import Found, everything
-from holdfast.marks import STOP, owner
+from holdfast.marks import owner
 
 LOOK_S = 2.0  # at the lease
 SCAN_S = 5.0  # of the targets; at once when a holder is gone
@@ -55,7 +55,7 @@ class Reaper:
             if lease and lease.holder and not alive and not self._free(lease):
                 return  # it was renewed this very moment
             living = lock.run_of(lease) if alive else ""
-            halted = bool(lease and lease.annotations.get(STOP))
+            halted = bool(lock.stopped(lease))
             due = self._now() - self._scanned_ns >= SCAN_S * SECOND
             if due or living != self._living:
                 self._scanned_ns, self._living = self._now(), living
