@@ -16,15 +16,15 @@ from holdfast.cluster.leases import Lease, Leases
 from holdfast.documents import Environment
 from holdfast.errors import HoldfastError, InvalidInput, Refused
 from holdfast.marks import STOP, owner
-from holdfast.store import Run
+from holdfast.store import LOCK, Run
 
 NAME = "holdfast"
 REAPER = "holdfast-reaper"
 LASTS_S = 15  # after so long without a renewal others may take it
 RENEW_S = 1.0  # the emergency lever is seen by it, and has to act within a second or two
 GIVE_UP_S = 10.0  # without a renewal for so long the holder undoes: before others may act
+FILE = LOCK  # in the run's folder
 REAPER_S = 8.0  # the reaper renews its own lease every 2 s
-FILE = "lock.json"
 
 _LOOK_S = 0.5
 _TRIES = 5

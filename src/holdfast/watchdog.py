@@ -28,6 +28,7 @@ _UNDO_S = heal.RETRY_S + heal.HEAL_S + 5  # its time to end it
 _SAMPLE_EVERY_S = 5.0
 _BACK_OFF_MAX_S = 30.0
 _FIRST_S = 2.0  # of tries before the lock is given back, from when on the reaper helps
+_HAND_OVER_S = 45.0  # after its end began, a run with faults left is the reaper's: 2 s and _UNDO_S
 _GRACE_S = 8.0  # beyond the longest hold: the last look at the fault, and the way to the undo
 
 
@@ -61,9 +62,11 @@ class Every(threading.Thread):
 class Watchdog:
     """Watches one run. `breach` is why it must end; empty as long as it may go on."""
 
-    def __init__(self, here: Context) -> None:
+    def __init__(self, here: Context, now: Callable[[], int] = now_ns) -> None:
         self._here = here
-        self._renewed_ns = now_ns()
+        self._now = now
+        self._renewed_ns = now()
+        self._breach_ns = 0
         self._ends_ns: int | None = None
         self._sampler = Sampler(
             here.environment,
@@ -73,14 +76,19 @@ class Watchdog:
         self.breach = ""
 
     def renew(self) -> None:
-        """Renew the lock; losing it, or the lever, is a breach at once, silence after 10 s."""
+        """Renew the lock; losing it, or the lever, is a breach at once, silence after 10 s.
+
+        Whoever renews it keeps the reaper away: not for longer than its own undo may take.
+        """
+        if self._fails() and heal.left(self._here.run):
+            return
         try:
             lock.check(self._here.run, self._here.environment)
-            self._renewed_ns = now_ns()
+            self._renewed_ns = self._now()
         except lock.Lost as error:
             self.end(str(error))
         except HoldfastError as error:
-            if now_ns() - self._renewed_ns > lock.GIVE_UP_S * SECOND:
+            if self._now() - self._renewed_ns > lock.GIVE_UP_S * SECOND:
                 self.end(f"the lock could not be renewed for 10 s: {error}")
 
     def sample(self) -> None:
@@ -90,7 +98,7 @@ class Watchdog:
     def keep_deadline(self) -> None:
         """A fault that is held for longer than the policy allows ends now."""
         if self._ends_ns is None:
-            if heal.pending(self._here.run):
+            if heal.left(self._here.run):
                 longest = self._here.environment.policy.max_hold + _GRACE_S
                 self._ends_ns = deadline(longest)
         elif now_ns() > self._ends_ns:
@@ -98,7 +106,12 @@ class Watchdog:
 
     def end(self, why: str) -> None:
         """The run must not go on; the first reason counts, an empty one is none."""
-        self.breach = self.breach or why
+        if why and not self.breach:
+            self.breach, self._breach_ns = why, self._now()
+
+    def _fails(self) -> bool:
+        """Must it have ended for so long that everything should be undone by now?"""
+        return bool(self.breach) and self._now() - self._breach_ns > _HAND_OVER_S * SECOND
 
 
 def watch(here: Context, runner: int) -> None:
@@ -132,7 +145,7 @@ def _finish(here: Context) -> None:
         failures = heal.undo_all(here.run, here.environment, by="watchdog", retry_s=_FIRST_S)
         with contextlib.suppress(HoldfastError, OSError):
             lock.release(here.run, here.environment)
-        if not failures or not here.run.folder.exists():
+        if not failures:
             return
         sleep(wait)
         wait = min(2 * wait, _BACK_OFF_MAX_S)
@@ -156,8 +169,7 @@ def _beat_until(condition: Callable[[], bool], seconds: float = float("inf")) ->
 
 def _abort(here: Context, runner: int, why: str) -> None:
     """Write down why, and tell the runner once."""
-    with contextlib.suppress(OSError):
-        here.run.append("events.jsonl", {"event": "abort", "why": why, "by": "watchdog"})
+    heal.say(here.run, {"event": "abort", "why": why, "by": "watchdog"})
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(runner, signal.SIGTERM)
 

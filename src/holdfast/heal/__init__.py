@@ -8,7 +8,6 @@ wanted, from each of these states. `conflict` (somebody else changed it since: l
 """
 
 import contextlib
-import fcntl
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,18 +27,28 @@ from holdfast.errors import (
     Unreachable,
 )
 from holdfast.heal import found
-from holdfast.heal.log import FORMAT, HEALS, damaged, pending, unanswered
+from holdfast.heal.log import EVENTS, HEALS, damaged, note, pending, say, unanswered, write
 from holdfast.heal.operations import NEVER, by_hand, operation
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
 from holdfast.store import Run
+from holdfast.store.chain import free
 
-__all__ = ["Failure", "Systems", "by_hand", "found", "injecting", "intend", "pending", "undo_all"]
+__all__ = [
+    "Failure",
+    "Systems",
+    "by_hand",
+    "found",
+    "injecting",
+    "intend",
+    "pending",
+    "say",
+    "undo_all",
+]
 
 HEAL_S = 20.0  # one attempt at one heal, with its read-back
 RETRY_S = 15.0  # how long heals of systems that do not answer are tried again, in all
 MARK_LASTS = timedelta(hours=1)  # what is still there by then belongs to no run that is alive
-_EVENTS = "events.jsonl"
 _AGAIN_S = 0.5
 _TURN_S = 2.0  # an executor that holds the others up for longer is taken for hung
 _AT_ONCE = 64
@@ -97,7 +106,7 @@ def intend(run: Run, name: str, arguments: Mapping[str, Any]) -> Heal:
     if name != "none":
         operation(heal)
     try:
-        _write(run, heal, "irreversible" if name == "none" else "intent")
+        write(run, heal, "irreversible" if name == "none" else "intent")
     except OSError as error:
         raise FaultNotApplied(
             str(run.path(HEALS)), f"the undo cannot be recorded: {error.strerror}", "Make room"
@@ -110,10 +119,10 @@ def injecting(run: Run, environment: Environment, heals: Sequence[Heal]) -> Iter
     """The fault is made in this block: everywhere, or, when that fails, nowhere."""
     try:
         for heal in heals:
-            _write(run, heal, "injecting")
+            write(run, heal, "injecting")
         yield
         for heal in heals:
-            _write(run, heal, "active")
+            write(run, heal, "active")
     except OSError as error:
         undo_all(run, environment)
         raise FaultNotApplied(
@@ -122,7 +131,7 @@ def injecting(run: Run, environment: Environment, heals: Sequence[Heal]) -> Iter
     except HoldfastError as error:
         if not isinstance(error, Unreachable):  # each call was answered: none is on its way
             for heal in heals:
-                _note(run, heal, "injecting", answered="yes")
+                note(run, heal, "injecting", answered="yes")
         undo_all(run, environment)
         raise
 
@@ -135,11 +144,11 @@ def undo_all(
     Heals of systems that do not answer are tried again for `retry_s` seconds. The run's events say
     who began it and how it ended.
     """
-    if not _left(run):
+    if not left(run):
         if by != "runner" and _broke_off(run):
-            _say(run, {"event": "undo_verified", "by": by})  # so that judging knows it, too
+            say(run, {"event": "undo_verified", "by": by})  # so that judging knows it, too
         return []
-    _say(run, {"event": "undo_began", "by": by})
+    say(run, {"event": "undo_began", "by": by})
     with _turn(run):
         systems, give_up = open_systems(environment), deadline(retry_s)
         heals, unreadable = _known(run, systems)
@@ -154,9 +163,9 @@ def undo_all(
     if failures:
         why = "; ".join(str(one) for one in failures)
         ids = [one.heal.id for one in failures]
-        _say(run, {"event": "undo_failed", "by": by, "heals": ids, "why": why})
+        say(run, {"event": "undo_failed", "by": by, "heals": ids, "why": why})
     else:
-        _say(run, {"event": "undo_verified", "by": by})
+        say(run, {"event": "undo_verified", "by": by})
     return failures
 
 
@@ -178,7 +187,7 @@ def _again(heal: Heal, systems: Systems, late: bool) -> str:
     return how
 
 
-def _left(run: Run) -> bool:
+def left(run: Run) -> bool:
     """Is anything pending, or can nobody tell?"""
     try:
         return bool(pending(run)) or damaged(run)
@@ -188,7 +197,7 @@ def _left(run: Run) -> bool:
 
 def _broke_off(run: Run) -> bool:
     """Did the record end in the middle, and does nothing say yet that no fault is left?"""
-    events = run.sound(_EVENTS)[0]
+    events = run.sound(EVENTS)[0]
     ends = ("end", "undo_verified")
     return not any(one.get("name") in ends or one["event"] in ends for one in events)
 
@@ -211,7 +220,7 @@ def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
 
 
 def _undo(run: Run, heal: Heal, attempt: Callable[[], str], give_up_ns: int) -> Failure | None:
-    _note(run, heal, "undoing")
+    note(run, heal, "undoing")
     while True:
         try:
             how = attempt()
@@ -222,13 +231,13 @@ def _undo(run: Run, heal: Heal, attempt: Callable[[], str], give_up_ns: int) -> 
             return _failed(run, heal, error)
         except Exception as error:  # noqa: BLE001  # a surprise in one undo must not stop the others
             return _failed(run, heal, error)
-        _note(run, heal, "undone", how=how)
+        note(run, heal, "undone", how=how)
         return None
 
 
 def _failed(run: Run, heal: Heal, error: Exception) -> Failure:
     why = error if isinstance(error, HoldfastError) else _surprise(heal, error)
-    _note(run, heal, "conflict" if isinstance(why, Conflict) else "stuck", why=str(why))
+    note(run, heal, "conflict" if isinstance(why, Conflict) else "stuck", why=str(why))
     return Failure(heal, why)
 
 
@@ -245,31 +254,7 @@ def _turn(run: Run) -> Iterator[None]:
         yield
         return
     try:
-        until(lambda: _locked(fd), seconds=_TURN_S, every=0.02)
+        until(lambda: free(fd), seconds=_TURN_S, every=0.02)
         yield
     finally:
         os.close(fd)
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _say(run: Run, event: dict[str, Any]) -> None:
-    """A disk that is full must not keep anybody from healing."""
-    with contextlib.suppress(OSError):
-        run.append(_EVENTS, event)
-
-
-def _note(run: Run, heal: Heal, state: str, **more: str) -> None:
-    with contextlib.suppress(OSError):
-        _write(run, heal, state, **more)
-
-
-def _write(run: Run, heal: Heal, state: str, **more: str) -> None:
-    record = {"operation": heal.operation, "arguments": heal.arguments, **more}
-    run.append(HEALS, {"format": FORMAT, "heal": heal.id, "state": state, **record})

@@ -1,11 +1,21 @@
-"""What a run's log of heals says: what is pending, what may still arrive, whether it is whole."""
+"""A run's log of heals: what is pending, what may still arrive, is it whole; and its records.
 
+What has to be on disk before a fault is waited for. An undo waits for no record longer than a
+second: neither a disk that hangs nor a process that is stopped while it writes may hold it up.
+"""
+
+import contextlib
+from typing import Any
+
+from holdfast.clock import within
 from holdfast.errors import InvalidInput
 from holdfast.model import Heal
 from holdfast.store import Run
 
 FORMAT = 2  # of the records in heals.jsonl; the first had no number
 HEALS = "heals.jsonl"
+EVENTS = "events.jsonl"
+WRITE_S = 1.0  # for a record of an undo, which goes on without it then
 _OVER = ("undone", "done", "irreversible")
 
 
@@ -45,5 +55,32 @@ def unanswered(run: Run) -> set[str]:
 
 
 def damaged(run: Run) -> bool:
-    """Is the log not whole? With the folder it is gone, too."""
-    return not run.folder.exists() or run.sound(HEALS)[1] is not None
+    """Is the log not whole, or is it gone: with the folder, or while the events tell of a fault?"""
+    records, damage = run.sound(HEALS)
+    if records or damage:
+        return damage is not None
+    events, lost = run.sound(EVENTS)
+    hit = any(one["event"] == "fault" and one.get("kind") != "null" for one in events)
+    return hit or lost is not None or not run.folder.exists()
+
+
+def write(run: Run, heal: Heal, state: str, patience_s: float | None = None, **more: str) -> None:
+    """Write down what became of a heal; it is on disk when this returns.
+
+    Raises:
+        OSError: it is not.
+    """
+    what = {"operation": heal.operation, "arguments": heal.arguments, **more}
+    run.append(HEALS, {"format": FORMAT, "heal": heal.id, "state": state, **what}, patience_s)
+
+
+def note(run: Run, heal: Heal, state: str, **more: str) -> None:
+    """Write down, if it can be done in time, what an undo did to a heal."""
+    with contextlib.suppress(OSError):
+        within(WRITE_S, lambda: write(run, heal, state, WRITE_S, **more))
+
+
+def say(run: Run, event: dict[str, Any]) -> None:
+    """Write an undo's event down, if it can be done in time."""
+    with contextlib.suppress(OSError):
+        within(WRITE_S, lambda: run.append(EVENTS, event, WRITE_S))

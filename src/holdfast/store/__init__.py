@@ -22,6 +22,7 @@ from holdfast.store import chain, manifest
 RESERVE = manifest.RESERVE
 RESERVE_BYTES = 1 << 20
 SAMPLES = "samples/customers.csv"
+LOCK = "lock.json"  # the lock as the run took it: it also tells the run's id
 LOAD_PLAN = "load_plan.json"  # what the customers' process was asked to do
 LOAD_REPORT = "samples/load.json"  # its own account: requests, lateness in ms, CPU seconds
 _HEADER = [*Sample.__dataclass_fields__]
@@ -32,6 +33,7 @@ class Run:
 
     def __init__(self, folder: Path, disk: chain.Disk | None = None) -> None:
         self.folder = folder
+        self.id = _id(folder)  # for marks on targets: twelve lower-case letters and digits
         self._disk = disk or chain.Disk()
 
     @classmethod
@@ -64,26 +66,24 @@ class Run:
         _check_plain(folder)
         return cls(folder)
 
-    @property
-    def id(self) -> str:
-        """A short name for marks on targets: lower-case letters and digits only."""
-        return hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:12]
-
     def path(self, name: str) -> Path:
         """Where a file of this run lies."""
         return self.folder / name
 
-    def append(self, name: str, record: dict[str, Any]) -> dict[str, Any]:
+    def append(
+        self, name: str, record: dict[str, Any], patience_s: float | None = None
+    ) -> dict[str, Any]:
         """Append one record to a chained file; it is on disk when this returns.
 
         On a full disk the reserve is given up, so that what is undone can still be written down.
 
         Raises:
+            TimeoutError: another process had the file for longer than `patience_s`; None waits.
             OSError: it is not on disk, and nothing of it stays in the file.
         """
         spare = self._give_up_reserve if name in manifest.LOGS else None
         told = json.loads(redacted(json.dumps(plain(record))))
-        return chain.append(self.path(name), told, self._disk, spare)
+        return chain.append(self.path(name), told, self._disk, spare, patience_s)
 
     def reserve(self) -> None:
         """Keep room on the disk for what must be written even when it is full.
@@ -256,6 +256,17 @@ def open_private(path: Path) -> BinaryIO:
     """A file to append to that only its owner may read, and that is no link to another."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+def _id(folder: Path) -> str:
+    """The id with which the run took the lock: its folder may have been moved since."""
+    try:
+        holder = json.loads((folder / LOCK).read_text())["holder"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        holder = ""
+    if known := re.match(r"[0-9a-f]{12}(?= )", str(holder)):
+        return known[0]
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
 
 
 def _check_plain(folder: Path) -> None:

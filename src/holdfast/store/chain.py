@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from holdfast.clock import Anchor
+from holdfast.clock import Anchor, until
 from holdfast.errors import InvalidInput
 
 FIRST = "0" * 64
@@ -37,16 +37,21 @@ class Disk:
 
 
 def append(
-    path: Path, record: dict[str, Any], disk: Disk, spare: Callable[[], bool] | None = None
+    path: Path,
+    record: dict[str, Any],
+    disk: Disk,
+    spare: Callable[[], bool] | None = None,
+    patience_s: float | None = None,
 ) -> dict[str, Any]:
     """Append a record. `spare` makes room on a full disk, and says whether it could.
 
     Raises:
+        TimeoutError: another process had the file for longer than `patience_s`; None waits.
         OSError: it is not on disk, and nothing of it stays in the file.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with io.FileIO(fd, "r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _take_turn(file, patience_s)
         line, whole = _last(file)
         if whole < file.seek(0, os.SEEK_END):
             file.truncate(whole)  # a line torn by a crash was never acknowledged
@@ -80,9 +85,21 @@ def read(path: Path) -> tuple[list[dict[str, Any]], InvalidInput | None]:
             found.append(record)  # noqa: PERF402  # what came before the damage is kept
     except FileNotFoundError:
         return [], None
+    except OSError as error:
+        why = f"it cannot be read: {error.strerror}"
+        return [], InvalidInput(str(path), why, "Do not trust this run")
     except InvalidInput as damage:
         return found, damage
     return found, None
+
+
+def free(file: io.FileIO | int) -> bool:
+    """Take a file's lock; False when another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def parsed(line: bytes, place: str) -> dict[str, Any]:
@@ -103,6 +120,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _take_turn(file: io.FileIO, patience_s: float | None) -> None:
+    if patience_s is None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    elif not until(lambda: free(file), seconds=patience_s, every=0.01):
+        raise TimeoutError(f"another process writes for longer than {patience_s:g} s")
 
 
 def _last(file: io.FileIO) -> tuple[bytes, int]:

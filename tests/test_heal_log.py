@@ -1,0 +1,209 @@
+"""The undo when its own log cannot be written or read, or is gone: the fault goes all the same."""
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast import heal, lock
+from holdfast.actions import gateway, null
+from holdfast.clock import until
+from holdfast.context import Context
+from holdfast.store import Run
+from holdfast.store.chain import Disk
+from holdfast.watchdog import Watchdog
+from tests.conftest import RealToxiproxy, configured
+from tests.fakes import FakeKubernetes, absent
+from tests.test_lock import ManualClock
+from tests.test_watchdog import PROXY, gone, poison, runner
+
+HOLD = """
+import fcntl, sys, time
+files = [open(name, "a") for name in sys.argv[1:]]
+for file in files:
+    fcntl.flock(file, fcntl.LOCK_EX)
+print("has them", flush=True)
+time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def stopped_while_it_writes(run: Run) -> Iterator[None]:
+    """A process that was stopped just where it has both files of the run's undo."""
+    names = [str(run.path(one)) for one in ("events.jsonl", "heals.jsonl")]
+    command = [sys.executable, "-c", HOLD, *names]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+class Hanging(Disk):
+    """A disk on which no write ends before it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def write(self, file: io.FileIO, line: bytes) -> None:
+        """Not before that."""
+        assert self.go.wait(60)
+        super().write(file, line)
+
+
+def began(work: Callable[[], object]) -> list[object]:
+    """Do it in a thread; the list has its result once there is one."""
+    done: list[object] = []
+    threading.Thread(target=lambda: done.append(work()), daemon=True).start()
+    return done
+
+
+# ── the log cannot be written ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_process_that_is_stopped_while_it_writes_holds_no_undo_up(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    here = make_here(toxiproxies=[toxiproxy.url])
+    poison(here, toxiproxy.url)
+    with stopped_while_it_writes(here.run):
+        done = began(lambda: heal.undo_all(here.run, here.environment))
+        assert until(lambda: not toxiproxy.toxics(PROXY), seconds=20)
+        assert until(lambda: done == [[]], seconds=20)
+    assert [one["state"] for one in here.run.records("heals.jsonl")] == [
+        "intent",
+        "injecting",
+        "active",
+    ], "what came too late is not written at all"
+    assert heal.undo_all(here.run, here.environment) == []
+    assert heal.pending(here.run) == []
+
+
+def test_a_disk_that_hangs_holds_no_undo_up(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    here, disk = make_here(toxiproxies=[toxiproxy.url]), Hanging()
+    poison(here, toxiproxy.url)
+    try:
+        done = began(lambda: heal.undo_all(Run(here.run.folder, disk), here.environment))
+        assert until(lambda: not toxiproxy.toxics(PROXY), seconds=20)
+        assert until(lambda: done == [[]], seconds=20)
+    finally:
+        disk.go.set()
+
+
+def test_what_has_to_be_on_disk_before_a_fault_is_waited_for(
+    make_here: Callable[..., Context],
+) -> None:
+    """No record, no fault."""
+    here, disk = make_here(), Hanging()
+    arguments = {"url": "http://127.10.0.11:1", "proxy": PROXY, "toxic": "t"}
+    done = began(lambda: heal.intend(Run(here.run.folder, disk), "remove_toxic", arguments))
+    assert not until(lambda: bool(done), seconds=3)
+    disk.go.set()
+    assert until(lambda: bool(done), seconds=20)
+    assert heal.pending(here.run) == done
+
+
+def test_the_watchdog_ends_a_run_of_which_a_writer_is_stopped(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    here = make_here(toxiproxies=[toxiproxy.url])
+    with runner(here):
+        poison(here, toxiproxy.url)
+        with stopped_while_it_writes(here.run):
+            lock.stop(here.environment, "incident 4711")
+            assert until(lambda: not toxiproxy.toxics(PROXY), seconds=30)
+
+
+def test_a_lock_whose_run_does_not_get_its_faults_undone_is_not_renewed(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """The reaper comes only to a run whose lock nobody renews; an undo has 45 s before."""
+    here, clock = make_here(), ManualClock()
+    arguments = {"url": "http://127.10.0.11:1", "proxy": PROXY, "toxic": "t"}
+    left = heal.intend(here.run, "remove_toxic", arguments)
+    dog = Watchdog(here, clock)
+
+    def renews(after: float) -> bool:
+        clock.forward(after)
+        before = kubernetes.leases["holdfast"]["metadata"]["resourceVersion"]
+        dog.renew()
+        return bool(kubernetes.leases["holdfast"]["metadata"]["resourceVersion"] != before)
+
+    assert renews(after=100)
+    dog.end("a guard said so")
+    assert renews(after=44)
+    assert not renews(after=2)
+    here.run.append(
+        "heals.jsonl",
+        {"heal": left.id, "state": "undone", "operation": "remove_toxic", "arguments": arguments},
+    )
+    assert renews(after=1)
+
+
+# ── the log cannot be read, or is not there ───────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("log", ["missing", "unreadable"])
+def test_without_its_log_a_run_is_undone_by_its_marks(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], log: str
+) -> None:
+    """A folder in the place of the file is read like a disk that fails: with an error."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    gateway.slow(PROXY, 100, configuration=configured(here))
+    here.run.path("heals.jsonl").unlink()
+    if log == "unreadable":
+        here.run.path("heals.jsonl").mkdir()
+    assert heal.undo_all(here.run, here.environment) == []
+    assert toxiproxy.toxics(PROXY) == []
+
+
+def test_a_run_without_a_fault_needs_no_log(make_here: Callable[..., Context]) -> None:
+    """Otherwise each control run would ask every system."""
+    here = make_here(toxiproxies=[absent("127.10.0.11")])
+    null.no_fault(configuration=configured(here))
+    assert heal.undo_all(here.run, here.environment) == []
+    assert [one["event"] for one in here.run.records("events.jsonl")] == ["fault"]
+
+
+def test_a_run_that_was_moved_knows_its_marks(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    here = make_here(toxiproxies=[toxiproxy.url])
+    gateway.slow(PROXY, 100, configuration=configured(here))
+    path = here.run.path("heals.jsonl")
+    path.write_bytes(path.read_bytes().replace(b"intent", b"INTENT"))
+    moved = Run.open(here.run.folder.rename(tmp_path / "collected"))
+    assert moved.id == here.run.id
+    assert heal.undo_all(moved, here.environment) == []
+    assert toxiproxy.toxics(PROXY) == []
+
+
+def test_the_watchdog_of_a_run_whose_folder_is_gone_goes_on_by_the_marks(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """Somebody cleans up, a system is down, and the runner is killed: all at once."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    with runner(here) as (process, watchdog):
+        poison(here, toxiproxy.url)
+        os.kill(toxiproxy.process.pid, signal.SIGSTOP)
+        try:
+            process.kill()
+            shutil.rmtree(here.run.folder)
+            assert not until(lambda: gone(watchdog), seconds=10), "it gave up"
+        finally:
+            os.kill(toxiproxy.process.pid, signal.SIGCONT)
+        assert until(lambda: not toxiproxy.toxics(PROXY), seconds=40)
+        assert until(lambda: gone(watchdog), seconds=20)
