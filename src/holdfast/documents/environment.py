@@ -46,11 +46,13 @@ class Toxiproxy(Strict):
 class Customers(Strict):
     """The entrance, and the values that journeys may pick from: synthetic accounts only.
 
-    `ca` is a PEM file of the authorities that an https:// entrance is verified with.
+    `ca` is a PEM file of the authorities that an https:// entrance is verified with; `clock_bound`
+    the most that the clocks of any two machines are apart, where customers run on several.
     """
 
     url: Url
     ca: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
+    clock_bound: Duration | None = None
     values: dict[str, list[str]]
 
 

@@ -128,9 +128,9 @@ def success(name: str, ground: Ground) -> Judged:
     Where the run had looked at a phase before it was over, over both looks.
     """
     objective = ground.record.plan["objectives"][name]
-    track, when = ground.samples.of_journey(objective["journey"]), ground.timeline
+    track = ground.samples.of_journey(objective["journey"])
     observations, verdicts, words = [], [], []
-    for phase, window in (("before", when.before), ("after", when.after)):
+    for phase, window in ground.steady():
         mine = ground.counted(ground.journeys[objective["journey"]], window)
         seen = Look(sum(track.outcome[one] != "ok" for one in mine), len(mine))
         first = _first_look(name, ground, phase)

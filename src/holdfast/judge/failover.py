@@ -142,10 +142,14 @@ def _lost(ground: Ground, changes: list[Change]) -> _Part:
     """Requests lost before every breaker was open; in all of the hold if one never was."""
     hold, last = ground.timeline.hold, _last(changes)
     end_ns = hold.end_ns if last is None else hold.start_ns + round(last.high * SECOND)
-    window = Window(hold.start_ns, min(end_ns, hold.end_ns))
+    surely = Window(hold.start_ns, min(end_ns, hold.end_ns))
+    window = Window(surely.start_ns - ground.apart_ns, surely.end_ns + ground.apart_ns)
     paying = [one for one in ground.journeys.values() if one.money]
     tracks = {one.name: ground.samples.of_journey(one.name) for one in paying}
-    lost = sum(len(tracks[one.name].bad_due(window, one.within)) for one in paying)
+    lost, surely_lost = (
+        sum(len(tracks[one.name].bad_due(within, one.within)) for one in paying)
+        for within in (window, surely)
+    )
     sent = sum(len(track.due(window)) for track in tracks.values())
     allowed = int(ground.record.plan["extension"]["lost_requests"])
     observed = Observation(
@@ -155,7 +159,9 @@ def _lost(ground: Ground, changes: list[Change]) -> _Part:
     doubts = [ground.distrust(), *(ground.too_few(window, one.name) for one in paying)]
     if doubt := next(filter(None, doubts), ""):
         return Verdict.UNKNOWN, f"{words}, but {doubt}", observed
-    return (Verdict.HELD if lost <= allowed else Verdict.BROKEN), words, observed
+    if lost <= allowed:
+        return Verdict.HELD, words, observed
+    return (Verdict.BROKEN if surely_lost > allowed else Verdict.UNKNOWN), words, observed
 
 
 def _closed(ground: Ground, seen: Breakers, of: tuple[str, set[str]]) -> Observation:

@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.arrivals import planned
 from holdfast.clock import SECOND
+from holdfast.judge import clocks
 from holdfast.judge.counts import Counts
 from holdfast.judge.timeline import Timeline
 from holdfast.measure import Agreement, Entrance, Recovery, agree, lost_s, recovery
@@ -65,13 +66,18 @@ class Ground:
         """When customers were served again, from their own timestamps."""
         fault = self.timeline.fault
         assert fault is not None
-        return recovery(
-            self.samples,
-            self.journeys,
-            Window(int(fault["began_ns"]), int(fault["returned_ns"])),
-            self.timeline.hold,
-            float(self.record.plan["extension"]["stable"]),
-        )
+        call = Window(int(fault["began_ns"]), int(fault["returned_ns"]))
+        stable_s = float(self.record.plan["extension"]["stable"])
+
+        def until(hold: Window) -> Recovery:
+            return recovery(self.samples, self.journeys, call, hold, stable_s)
+
+        return clocks.recovered(until, self.timeline.hold, self.apart_ns / SECOND)
+
+    @cached_property
+    def apart_ns(self) -> int:
+        """The most that the clocks of customers' machines are apart, as far as anybody said."""
+        return round((clocks.apart_s(self.record) or 0.0) * SECOND)
 
     @cached_property
     def samples(self) -> Samples:
@@ -89,14 +95,14 @@ class Ground:
     @cached_property
     def cut_off_ns(self) -> int:
         """When the first request was due that was open when the fault came."""
-        whole = self.timeline.before
+        came_ns = self.timeline.began_ns - self.apart_ns
         open_then = [
             due_ns
             for track in self.tracks().values()
             for due_ns, done_ns in zip(track.scheduled_ns, track.done_ns, strict=True)
-            if due_ns < whole.end_ns <= done_ns
+            if due_ns < came_ns <= done_ns
         ]
-        return min(open_then, default=whole.end_ns)
+        return min(open_then, default=came_ns)
 
     def counted(self, journey: Journey, window: Window) -> list[int]:
         """The positions of a journey's requests that were due in a window and say something of it.
@@ -104,7 +110,8 @@ class Ground:
         What the fault cut off says nothing of the time before, unless it had broken its promise
         by then.
         """
-        track, began_ns = self.samples.of_journey(journey.name), self.timeline.began_ns
+        track = self.samples.of_journey(journey.name)
+        began_ns = self.timeline.began_ns - self.apart_ns
         since_ns = began_ns - round(journey.within * SECOND)
         return [
             one
@@ -117,13 +124,23 @@ class Ground:
 
         The second is empty when they did not recover, or nobody knows when.
         """
-        hold, when = self.timeline.hold, self.timeline
-        seconds = self.recovery.seconds if when.fault else None
-        start_ns = hold.end_ns
+        hold = self.timeline.hold
+        seconds = self.recovery.seconds if self.timeline.fault else None
+        start_ns = end_ns = max(hold.start_ns, hold.end_ns - self.apart_ns)
         if seconds and self.recovery.recovered:
-            start_ns = min(hold.start_ns + round(seconds.high * SECOND), hold.end_ns)
-        recovered = Window(start_ns, hold.end_ns)
-        return [("before", when.before), ("recovered", recovered), ("after", when.after)]
+            start_ns = min(hold.start_ns + round(seconds.high * SECOND), end_ns)
+        before, after = self.steady()
+        return [before, ("recovered", Window(start_ns, end_ns)), after]
+
+    def steady(self) -> tuple[tuple[str, Window], tuple[str, Window]]:
+        """What was surely before the fault, and what was surely after the undo."""
+        before, after = self.timeline.before, self.timeline.after
+        ends_ns = max(before.start_ns, before.end_ns - self.apart_ns)
+        starts_ns = min(after.start_ns + self.apart_ns, after.end_ns)
+        return (
+            ("before", replace(before, end_ns=ends_ns)),
+            ("after", replace(after, start_ns=starts_ns)),
+        )
 
     def incomplete(self) -> str:
         """Why there is not a record of every request that was sent; empty when there is."""
@@ -198,14 +215,14 @@ class Ground:
         load = self.record.load
         if load["no_socket_left"]:
             return "the customers' process ran out of sockets"
-        if load.get("clocks", 1) > 1:
+        if clocks.apart_s(self.record) is None:
             return "customers ran on several machines, whose clocks nobody compared"
         edges = [self.timeline.began_ns, self.timeline.undo_ns]
         if self.timeline.fault:
             ends = [one.end for one in self.recovery.outages]
             bounds = [bound for end in ends for bound in (end.low, end.high)]
             edges += [round(bound) for bound in bounds if isfinite(bound)]
-        return too_late(load, edges)
+        return too_late(load, edges, _EDGE_S + self.apart_ns / SECOND)
 
     def _disagreement(self) -> str:
         """Do the entrance's own counters tell the same story?"""
@@ -223,7 +240,8 @@ class Ground:
         plans = self.record.plan["journeys"]
         goods = {name: one["good"] or one["steps"][0]["good"] for name, one in plans.items()}
         codes = {name: goods[name]["status"] for name in self.journeys}
-        entrance = Entrance([*counted, *timed], codes, self.timeline.start)
+        apart_s = self.apart_ns / SECOND
+        entrance = Entrance([*counted, *timed], codes, self.timeline.start, apart_s)
         window = Window(self.timeline.began_ns, self.timeline.stop_ns)
         return agree(self.samples, entrance, self.journeys, window, self.recovery)
 
@@ -241,7 +259,7 @@ class Ground:
         yield Observation("clock-drift", self.timeline.drift_s, "s", "anchors of the run")
 
 
-def too_late(load: Mapping[str, Any], edges: Sequence[int]) -> str:
+def too_late(load: Mapping[str, Any], edges: Sequence[int], near_s: float = _EDGE_S) -> str:
     """Was the load generator late all the time, or near one of these instants (monotonic ns)?
 
     `load` is its account of itself. Empty when it was not, else why it cannot be believed.
@@ -252,7 +270,7 @@ def too_late(load: Mapping[str, Any], edges: Sequence[int]) -> str:
     if load["late_over_50ms_count"] > len(load["late_over_50ms"]):
         return f"the load generator was late {load['late_over_50ms_count']} times"
     for scheduled_ns, late_ms in load["late_over_50ms"]:
-        if any(abs(scheduled_ns - edge) < _EDGE_S * SECOND for edge in edges):
+        if any(abs(scheduled_ns - edge) < near_s * SECOND for edge in edges):
             return f"the load generator was {late_ms:.0f} ms late near an edge"
     return ""
 

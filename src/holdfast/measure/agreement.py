@@ -27,12 +27,14 @@ _UNHEARD = {"connect", "reset", "timeout"}  # such a request may never have reac
 class Entrance:
     """The second source: its `_count` and `_bucket` series, and how to read them.
 
-    `codes` are the good answers of each journey; `anchor` ties its wall clock to the customers'.
+    `codes` are the good answers of each journey; `anchor` ties its wall clock to the customers',
+    whose own clocks are up to `apart_s` apart.
     """
 
     series: Sequence[Series]
     codes: Mapping[str, Collection[int]]
     anchor: Anchor
+    apart_s: float = 0.0
 
     def wall_s(self, instant_ns: int) -> float:
         """A monotonic instant in Unix seconds."""
@@ -112,10 +114,11 @@ class _Compared:
             return _Counts(None, "the entrance was started again in this window")
         start, end = (self._read(at) for at in wall)
         inside = self._done(start[1], end[1])
+        slack_s = _SLACK_S + self.entrance.apart_s
         edge = {
             number
             for first, last in (start, end)
-            for number in self._done(first - _SLACK_S, last + _SLACK_S)
+            for number in self._done(first - slack_s, last + slack_s)
         }
         is_bad = self.track.bad(self.journey.within)
         bads = [self.track.at(number) for number in inside if is_bad[number]]
@@ -151,12 +154,13 @@ class _Compared:
         if last is None:
             return "the entrance counted no bad request after the fault" if heard else ""
         longest = max((one.done_ns - one.sent_ns for one in bads), default=0) / SECOND
-        there = Interval(last.low - began_s - longest - _SLACK_S, last.high - began_s + _SLACK_S)
+        slack_s = _SLACK_S + self.entrance.apart_s
+        there = Interval(last.low - began_s - longest - slack_s, last.high - began_s + slack_s)
         low = seen.seconds.low
         if len(heard) < len(bads):
             heard_s = [(one.sent_ns - hold.start_ns) / SECOND for one in heard]
             low = min(low, max(heard_s, default=0.0))
-        unread_s = self._read(end_s)[0] - _SLACK_S  # what came later, the entrance had not told
+        unread_s = self._read(end_s)[0] - slack_s  # what came later, the entrance had not told
         ends_unread = any(self.entrance.wall_s(one.done_ns) > unread_s for one in heard)
         if there.meets(Interval(low, seen.seconds.high)) or (ends_unread and not seen.recovered):
             return ""
