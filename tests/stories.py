@@ -238,7 +238,7 @@ def settlement(number: int, cents: int = 1000) -> dict[str, Any]:
         "end_to_end_id": f"E{number:031}",
         "gateway": "pix-primary",
         "amount_cents": cents,
-        "settled_at": WALL + number,
+        "settled_at": WALL + number / 100,
     }
 
 

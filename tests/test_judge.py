@@ -882,6 +882,103 @@ def test_what_others_settled_after_the_ledger_was_read_is_no_difference() -> Non
     assert found(busy)["money"] == BROKEN
 
 
+def test_a_settlement_of_the_run_that_the_bank_told_late_is_not_excused() -> None:
+    """It was made before the ledger was read, which knows nothing of it."""
+    known = tuple(told(PAID).settlements or ())
+    ghost = {**settlement(99_999), "settled_at": WALL + 5}
+    for before in (known, ()):
+        record = replace(told(PAID), settlements=(*known, ghost), settlements_before=before)
+        assert found(record)["money"] == UNKNOWN
+        assert "told after the ledger was read only" in they.why(they.judged(record), "money")
+    both = replace(told(PAID), settlements=(*known, ghost), settlements_before=(*known, ghost))
+    assert found(both)["money"] == BROKEN
+
+
+@pytest.mark.parametrize("off", [-3600.0, -60.0, -13.5, 30.0])
+def test_a_bank_whose_clock_does_not_fit_excuses_nothing(off: float) -> None:
+    """By its clock, the money that nobody asked for left before the run, or after it."""
+    ghost = {**settlement(99_999), "settled_at": WALL + 5}
+    those = [*(told(PAID).settlements or ()), ghost]
+    moved = tuple({**one, "settled_at": one["settled_at"] + off} for one in those)
+    record = replace(told(PAID), settlements=moved, settlements_before=moved[:-1])
+    assert found(record)["money"] == UNKNOWN
+    assert "clock does not fit" in they.why(they.judged(record), "money")
+    alone = replace(record, settlements=moved[:-1])
+    assert found(alone)["money"] == UNKNOWN
+
+
+def test_a_bank_that_settled_nothing_of_ours_does_not_show_its_clock() -> None:
+    story = replace(PAID, service=errors(-99, 999), objectives=("money",))
+    ghost = {**settlement(99_999), "settled_at": WALL - 3600}
+    assert found(told(story)) == {"money": HELD}
+    record = replace(told(story), settlements=(ghost,))
+    assert found(record) == {"money": UNKNOWN}
+    assert "nobody knows if its clock fits" in they.why(they.judged(record), "money")
+
+
+@pytest.mark.parametrize(
+    ("account", "at", "verdict"),
+    [
+        ("acc-0001", WALL + 5, UNKNOWN),
+        ("acc-0001", WALL + 100, UNKNOWN),  # after the run: a retry that came late
+        ("acc-0001", WALL - 40, HELD),  # before the run
+        ("acc-7777", WALL + 5, HELD),  # of others, who pay as they like
+    ],
+)
+def test_a_payment_from_our_customers_account_that_none_asked_for(
+    account: str, at: float, verdict: str
+) -> None:
+    """The wallet paid a transfer again, under an id and a number of its own."""
+    moved = postings((account, -1010), ("settlement:pix", 1000), ("fees", 10))
+    again = transfer(88_888, id="again-9", account=account, postings=moved)
+    paid = {**settlement(88_888), "settled_at": at}
+    record = replace(
+        told(PAID),
+        transfers=(*(told(PAID).transfers or ()), again),
+        settlements=(*(told(PAID).settlements or ()), paid),
+    )
+    assert found(record)["money"] == verdict
+    if verdict == UNKNOWN:
+        assert "none of them asked for (again-9)" in they.why(they.judged(record), "money")
+
+
+def test_every_journey_that_pays_is_ours() -> None:
+    """TED beside PIX, from the same accounts."""
+    record = told(PAID)
+    sent = [
+        replace(one, journey="ted") if number % 3 == 0 else one
+        for number, one in enumerate(record.samples)
+    ]
+    journeys = {**record.plan["journeys"], "ted": record.plan["journeys"]["pix"]}
+    both = they.planned(replace(record, samples=tuple(sent)), journeys=journeys)
+    extension = {**record.plan["extension"], "load": {"pix": 80 / 3, "ted": 40 / 3}}
+    both = they.planned(replace(both, load=they.load(sent)), extension=extension)
+    assert found(both)["money"] == HELD
+
+
+def test_a_transfer_whose_answer_had_the_right_status_has_to_be_in_the_ledger() -> None:
+    """The body of the answer was not good, so the customer's request was not good either."""
+    record = told(PAID)
+    first = next(iter(record.samples))
+    answered = (replace(first, outcome="wrong", code=200), *tuple(record.samples)[1:])
+    gone = replace(
+        record,
+        samples=answered,
+        transfers=tuple(one for one in record.transfers or () if one["id"] != first.id),
+        settlements=tuple(record.settlements or ())[1:],
+    )
+    assert found(gone)["money"] == BROKEN
+    assert "lost" in they.why(they.judged(gone), "money")
+    for codes, verdict in (
+        ((201, 200), BROKEN),  # it was made, and the last question was answered
+        ((200, 201), HELD),  # the first question was not answered well
+        ((200, 200), HELD),
+    ):
+        steps = [{"good": {"status": [code]}} for code in codes]
+        pix = {**record.plan["journeys"]["pix"], "good": None, "steps": steps}
+        assert found(they.planned(gone, journeys={"pix": pix}))["money"] == verdict
+
+
 def test_settlements_of_transfers_made_before_the_run_are_not_ours() -> None:
     """The bank side answers with more than was asked for; the ledger began later."""
     old = {**settlement(99_999), "settled_at": WALL - 40}

@@ -143,6 +143,15 @@ def test_each_zone_has_its_last_bad_request_between_two_scrapes_of_the_entrance(
         assert high - low == pytest.approx(1.0)
 
 
+def test_zones_of_a_journey_of_several_steps_are_told_by_its_first() -> None:
+    record = told(DOWN)
+    steps = [{"good": {"status": [200]}}, {"good": {"status": [201]}}]
+    pix = {**record.plan["journeys"]["pix"], "good": None, "steps": steps}
+    several = they.planned(record, journeys={"pix": pix})
+    low, high = bounds(several, "last-bad-in-a")
+    assert low <= 20 <= high
+
+
 def test_a_zone_that_was_well_has_none() -> None:
     found = observed(told(), "last-bad-in-a")
     assert found.value is None

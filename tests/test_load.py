@@ -157,7 +157,7 @@ def test_a_body_that_is_not_the_good_one_is_wrong(server: SlowServer, tmp_path: 
 
 
 def test_a_customer_gives_up_at_the_limit(server: SlowServer, tmp_path: Path) -> None:
-    journeys = {"slow": journey("/wait/20", limit="500ms")}
+    journeys = {"slow": journey("/wait/20", within="500ms", limit="500ms")}
     with ended(start(tmp_path, server.url, journeys, {"slow": 50.0})) as case:
         case.wait_for(20)
         samples = case.stop()

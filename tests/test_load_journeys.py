@@ -361,7 +361,7 @@ def test_a_journey_in_python_gives_up_at_the_limit(
     server: SlowServer, tmp_path: Path, module: str
 ) -> None:
     server.freezes.append(Window(0, now_ns() + 60 * SECOND))
-    journeys = {"qr": by_python(f"{module}.qr", limit="500ms")}
+    journeys = {"qr": by_python(f"{module}.qr", within="500ms", limit="500ms")}
     case = start(tmp_path, server.url, journeys, {"qr": 30.0}, modules=[module])
     case.wait_for(10)
     assert {one.outcome for one in case.stop()} == {"timeout"}

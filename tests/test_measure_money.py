@@ -56,6 +56,17 @@ def test_what_customers_could_not_know_may_have_happened_or_not(code: int) -> No
     assert check([told(1, outcome, code)], [failed], []).verdict is Verdict.HELD
 
 
+@pytest.mark.parametrize(("code", "verdict"), [(201, Verdict.BROKEN), (200, Verdict.HELD)])
+def test_an_answer_that_says_made_is_a_promise_even_with_a_body_that_is_not_good(
+    code: int, verdict: Verdict
+) -> None:
+    """Of this journey, 201 is the status of a good answer."""
+    sent, made = [told(1), told(2, "wrong", code)], {"pix": [201], "balance": [200]}
+    assert reconcile(sent, [transfer(1)], [settlement(1)], accepted=made).verdict is verdict
+    there = reconcile(sent, [transfer(1), transfer(2)], [settlement(1), settlement(2)], None, made)
+    assert there.verdict is Verdict.HELD
+
+
 def test_a_request_that_never_arrived_left_nothing() -> None:
     assert check([told(1, "connect", 0)], [], []).verdict is Verdict.HELD
 
@@ -289,7 +300,7 @@ def test_what_others_settled_while_the_ledger_was_read_is_no_difference() -> Non
     """The bank side is read before the ledger and after it: only the first reading accuses."""
     bank = [settlement(1), settlement(2)]
     money = reconcile([told(1)], [transfer(1)], bank, [settlement(1)["end_to_end_id"]])
-    assert (money.verdict, money.meanwhile) == (Verdict.HELD, 1)
+    assert (money.verdict, money.late) == (Verdict.HELD, (settlement(2)["end_to_end_id"],))
 
 
 def test_a_settlement_that_was_there_before_the_ledger_was_read_needs_a_transfer() -> None:

@@ -237,13 +237,19 @@ class Ground:
         counted, timed = (self.counts.series(f"entrance_{part}") for part in ("count", "bucket"))
         if counted is None or timed is None:
             return Agreement(None, "the entrance's counters were not collected")
-        plans = self.record.plan["journeys"]
-        goods = {name: one["good"] or one["steps"][0]["good"] for name, one in plans.items()}
-        codes = {name: goods[name]["status"] for name in self.journeys}
-        apart_s = self.apart_ns / SECOND
+        codes, apart_s = (
+            {name: self.good_codes(name) for name in self.journeys},
+            self.apart_ns / SECOND,
+        )
         entrance = Entrance([*counted, *timed], codes, self.timeline.start, apart_s)
         window = Window(self.timeline.began_ns, self.timeline.stop_ns)
         return agree(self.samples, entrance, self.journeys, window, self.recovery)
+
+    def good_codes(self, journey: str) -> list[int]:
+        """The codes of good answers as the entrance counts them: of several steps the first's."""
+        plan = self.record.plan["journeys"][journey]
+        codes: list[int] = (plan["good"] or plan["steps"][0]["good"])["status"]
+        return codes
 
     def observations(self) -> Iterable[Observation]:
         """What was observed of the run as a whole."""

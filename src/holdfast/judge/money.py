@@ -1,10 +1,11 @@
 """The promise that no cent is lost and none paid twice."""
 
-from math import isfinite
+from collections.abc import Collection
 
+from holdfast.clock import SECOND
 from holdfast.judge.finding import Ground, Judged, finding
-from holdfast.measure import Money, Sums, drifts, reconcile
-from holdfast.model import Json, Observation
+from holdfast.measure import Money, Settling, Sums, drifts, reconcile
+from holdfast.model import Json, Observation, Sample
 from holdfast.verdict import Verdict
 
 _SHOWN = 20  # differences that are named; all of them are counted
@@ -16,36 +17,71 @@ def money(name: str, ground: Ground) -> Judged:
     And, where the environment has `ledger.sums`: no look at them while the run was on that differs.
     """
     sums = _sums(ground)
+    paying = [one.name for one in ground.journeys.values() if one.money]
+    ours = [one for name in paying for one in ground.samples.of_journey(name)]
     try:
-        found = _compared(ground)
+        settling = _settling(ground, ours)
+        found = _compared(ground, ours, settling) if settling else None
         reasons = _why_of_transfers(found)
     except ValueError as error:
-        found, reasons = None, [f"a record is malformed: {error}"]
-    observed = [*_transfers(found), *_drifts(sums)]
+        settling, found, reasons = None, None, [f"a record is malformed: {error}"]
+    observed = [*_transfers(found, settling), *_drifts(sums)]
     why = "; ".join([*reasons, *_why_of_sums(sums, ground)])
     if sums and sums.drifts:
         return finding(name, ground, Verdict.BROKEN, why, *observed)
     verdict = found.verdict if found else Verdict.UNKNOWN
     judged = finding(name, ground, verdict, why, *observed)
-    if verdict is Verdict.HELD and sums and not sums.read:
-        return judged.unknown("nobody saw the ledger's sums while the run was on")
-    if verdict is Verdict.HELD and (incomplete := ground.incomplete()):
-        return judged.unknown(incomplete)
-    return judged
+    if verdict is not Verdict.HELD or found is None or settling is None:
+        return judged
+    doubts = [settling.doubt(found.late), _beside(settling), ground.incomplete()]
+    if sums and not sums.read:
+        doubts.append("nobody saw the ledger's sums while the run was on")
+    why = "; ".join(one for one in doubts if one)
+    return judged.unknown(why) if why else judged
 
 
-def _compared(ground: Ground) -> Money | None:
-    """Customers, ledger and bank side compared; None where one of the records is missing."""
-    record = ground.record
+def _settling(ground: Ground, ours: Collection[Sample]) -> Settling | None:
+    """What the bank side settled when; None where one of the records is missing."""
+    record, when = ground.record, ground.timeline
     if record.transfers is None or record.settlements is None:
         return None
-    paying = [one.name for one in ground.journeys.values() if one.money]
-    ours = [one for name in paying for one in ground.samples.of_journey(name)]
-    return reconcile(ours, record.transfers, record.settlements, _accountable(ground))
+    span_s = (when.wall_s(when.start.mono_ns), when.end.wall_ns / SECOND)
+    return Settling(ours, record.transfers, record.settlements, span_s)
 
 
-def _transfers(found: Money | None) -> list[Observation]:
-    if found is None:
+def _compared(ground: Ground, ours: Collection[Sample], settling: Settling) -> Money:
+    """Customers, ledger and bank side compared."""
+    record = ground.record
+    transfers, settlements = record.transfers or (), record.settlements or ()
+    before = settlements if record.settlements_before is None else record.settlements_before
+    accepted = {name: _accepted(one) for name, one in record.plan["journeys"].items()}
+    known = settling.accountable(before)
+    return reconcile(ours, transfers, settlements, known, accepted)
+
+
+def _accepted(journey: Json) -> set[int]:
+    """The codes that say of a transfer that it was made, whatever else the answer holds.
+
+    Of several steps those of the last, unless an earlier one is answered so, too.
+    """
+    if journey["good"]:
+        return set(journey["good"]["status"])
+    *earlier, last = (set(one["good"]["status"]) for one in journey["steps"])
+    return last.difference(*earlier)
+
+
+def _beside(settling: Settling) -> str:
+    """Words for transfers on our customers' accounts that none of them asked for."""
+    if not (beside := settling.beside()):
+        return ""
+    return (
+        f"{len(beside)} transfers settled on our customers' accounts that none of them asked for"
+        f" ({beside[0]}): paid again, or somebody else uses these accounts"
+    )
+
+
+def _transfers(found: Money | None, settling: Settling | None) -> list[Observation]:
+    if found is None or settling is None:
         return []
     return [
         Observation(
@@ -58,7 +94,8 @@ def _transfers(found: Money | None) -> list[Observation]:
                 "differences": found.differences[:_SHOWN],
                 "unresolved": found.unresolved[:_SHOWN],
                 "of_others": found.foreign,
-                "settled_while_reading": found.meanwhile,
+                "settled_while_reading": settling.meanwhile(found.late),
+                "not_asked_for": settling.beside()[:_SHOWN],
             },
         )
     ]
@@ -108,23 +145,3 @@ def _why_of_sums(sums: Sums | None, ground: Ground) -> list[str]:
     if sums and sums.read < sums.looks:
         why.append(f"{sums.read} of {sums.looks} looks at the sums were answered")
     return why
-
-
-def _accountable(ground: Ground) -> set[str]:
-    """The settlements of this run that the ledger has to know of, by number.
-
-    Those that the bank side had before the ledger was read: others go on paying meanwhile. And not
-    those of transfers that others made before this run began, which the ledger was not asked for.
-    """
-    record, when = ground.record, ground.timeline
-    start_s = when.wall_s(when.start.mono_ns)
-    before = record.settlements if record.settlements_before is None else record.settlements_before
-    return {str(one.get("end_to_end_id")) for one in before or () if _settled_s(one) >= start_s}
-
-
-def _settled_s(settlement: Json) -> float:
-    """When the bank side settled it, in Unix seconds."""
-    at = settlement.get("settled_at")
-    if not isinstance(at, int | float) or not isfinite(at):
-        raise ValueError(f"settled_at is not a time in {dict(settlement)}")
-    return float(at)

@@ -167,8 +167,7 @@ def _zones(ground: Ground) -> Iterator[Observation]:
         mine = [one for one in every if one.has(zone=zone)]
         ends: dict[str, Interval] = {}
         for name, journey in ground.journeys.items():
-            codes = ground.record.plan["journeys"][name]["good"]["status"]
-            read = bad_over_time(mine, journey, codes, (start_s, end_s))
+            read = bad_over_time(mine, journey, ground.good_codes(name), (start_s, end_s))
             if last := last_rise(read):
                 ends[name] = Interval(max(0.0, last.low - start_s), last.high - start_s)
         value = _latest(ends)

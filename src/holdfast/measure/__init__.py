@@ -32,6 +32,7 @@ from holdfast.measure.outages import Outage
 from holdfast.measure.ratio import below, lower_bound, needed, rank_above, upper_bound
 from holdfast.measure.recovery import Recovery, bad, first_lasting_window, recovery
 from holdfast.measure.repeats import Claim, claim, tolerance
+from holdfast.measure.settling import Settling
 from holdfast.measure.sprt import Sequential
 from holdfast.measure.sums import Drift, Sums, drifts
 
@@ -51,6 +52,7 @@ __all__ = [
     "Recovery",
     "Sequential",
     "Series",
+    "Settling",
     "Sums",
     "agree",
     "bad",

@@ -3,8 +3,9 @@
 Sound only once nothing moves any more: every transfer reached a final state, or it is unresolved.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from holdfast.measure.ledger import FINAL, PENDING, Row
 from holdfast.measure.usual import Rest, unusual
@@ -28,15 +29,15 @@ class Difference:
 class Money:
     """The outcome: what differs, how many transfers were compared, which are not final yet.
 
-    `foreign` counts transfers in the ledger that are none of our customers', `meanwhile` the
-    settlements that came while the ledger was read, of which it need not know.
+    `foreign` counts transfers in the ledger that are none of our customers'; `late` holds the
+    numbers of settlements of which the ledger knows nothing, and was not to know (`Settling`).
     """
 
     differences: tuple[Difference, ...]
     transfers: int
     unresolved: tuple[str, ...]
     foreign: int = 0
-    meanwhile: int = 0
+    late: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -51,6 +52,7 @@ def reconcile(
     ledger: Collection[Json],
     settlements: Collection[Json],
     settled_before: Collection[str] | None = None,
+    accepted: Mapping[str, Collection[int]] = MappingProxyType({}),
 ) -> Money:
     """Match every transfer that customers sent with its postings and with the banks' record.
 
@@ -58,22 +60,31 @@ def reconcile(
     the same reason, others' transfers may be in it that are not yet in the ledger: give as
     `settled_before` the numbers that a record read before the ledger held. One of those that no
     ledger row accounts for is money that left without a transfer, so that record must not reach
-    further back than the ledger.
+    further back than the ledger. `accepted` are, by journey, the codes of answers that mean, like
+    202, that the transfer will be in the ledger, even when nothing else of the answer was right.
 
     Raises:
         ValueError: a row of the ledger or of the settlements is not what it has to be.
     """
-    return compare(unusual(samples, ledger, settlements), settled_before)
+    return compare(unusual(samples, ledger, settlements), settled_before, accepted)
 
 
-def compare(rest: Rest, settled_before: Collection[str] | None = None) -> Money:
+def compare(
+    rest: Rest,
+    settled_before: Collection[str] | None = None,
+    accepted: Mapping[str, Collection[int]] = MappingProxyType({}),
+) -> Money:
     """Match what was not right at first sight, each request, row and settlement by itself."""
     sent, paid = rest.asked, rest.paid
     rows, by_end = rest.ledger.by_id, rest.ledger.by_end
     nobody = paid.keys() - by_end.keys()
     late = nobody - set(settled_before) if nobody and settled_before is not None else set()
     differences = [
-        *(found for id_, asked in sent.items() for found in _told(asked, rows.get(id_, []))),
+        *(
+            found
+            for id_, asked in sent.items()
+            for found in _told(asked, rows.get(id_, []), accepted)
+        ),
         *(found for same in rows.values() for found in _posted(same)),
         *(found for end, same in by_end.items() for found in _settled(same, paid.get(end, ()))),
         *(_unaccounted(number, paid[number]) for number in nobody - late),
@@ -83,11 +94,13 @@ def compare(rest: Rest, settled_before: Collection[str] | None = None) -> Money:
         rest.right + len(sent),
         tuple(sorted(id_ for id_ in rest.ledger.pending if id_ in sent)),
         rest.foreign + sum(len(rows[id_]) for id_ in rows.keys() - sent.keys()),
-        len(late),
+        tuple(sorted(late)),
     )
 
 
-def _told(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterator[Difference]:
+def _told(
+    asked: Sequence[Sample], rows: Sequence[Row], accepted: Mapping[str, Collection[int]]
+) -> Iterator[Difference]:
     """Does the ledger agree with what the customer was told?"""
     first = asked[0]
     states = {row.state for row in rows}
@@ -95,7 +108,7 @@ def _told(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterator[Difference]:
         if "settled" not in states and not states & PENDING:
             what = "is not in the ledger" if not rows else f"is {min(states)} in the ledger"
             yield Difference("lost", first.id, first.amount_cents, f"told settled, but it {what}")
-    elif any(one.code == 202 for one in asked) and not rows:
+    elif not rows and any(_accepted(one, accepted) for one in asked):
         why = "told that it was accepted, but it is not in the ledger"
         yield Difference("lost", first.id, first.amount_cents, why)
     elif any(one.code in REFUSED_CODES for one in asked) and "settled" in states:
@@ -109,6 +122,10 @@ def _told(asked: Sequence[Sample], rows: Sequence[Row]) -> Iterator[Difference]:
             )
             off = abs(row.amount - first.amount_cents) or row.amount
             yield Difference("wrong amount", first.id, off, why)
+
+
+def _accepted(one: Sample, accepted: Mapping[str, Collection[int]]) -> bool:
+    return one.code == 202 or one.code in accepted.get(one.journey, ())
 
 
 def _posted(rows: Sequence[Row]) -> Iterator[Difference]:
