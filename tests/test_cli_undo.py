@@ -9,7 +9,7 @@ from holdfast import lock, marks
 from holdfast.actions import gateway
 from holdfast.context import Context
 from tests.conftest import RealToxiproxy, configured, written
-from tests.fakes import FakeKubernetes
+from tests.fakes import FakeKubernetes, absent
 from tests.test_cli import holdfast, refused
 from tests.test_reaper import clean, faults
 
@@ -70,6 +70,24 @@ def test_who_holds_the_lock_is_printed_inert(
     kubernetes.leases["holdfast"]["spec"]["holderIdentity"] = "\x1b[2Jnothing was running"
     ended = holdfast("stop", "-e", environment, "--reason", "incident 4711")
     assert ended.stdout.startswith("stopped: \\x1b[2Jnothing was running; ")
+
+
+def test_all_mine_names_what_could_not_be_asked(
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    tmp_path: Path,
+) -> None:
+    """It undoes what it found elsewhere; that nothing is left, it does not say."""
+    gone = absent("127.10.0.11")
+    here = wallet(toxiproxies=[gone, toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    environment = written(here, tmp_path)
+    ended = holdfast("undo", "--all-mine", "--runs", tmp_path / "none", "-e", environment)
+    assert ended.code == 5
+    assert f"error: {gone}" in ended.stderr
+    assert clean(toxiproxy, kubernetes)
 
 
 @pytest.mark.parametrize("arguments", [["undo"], ["undo", "runs", "--all-mine"]])

@@ -1,6 +1,8 @@
 """The undo: from every state that a crash can leave, twice, and never of what others did."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,15 +14,19 @@ from typing import Any
 import pytest
 
 from holdfast import heal
+from holdfast.clock import SECOND, now_ns
 from holdfast.cluster import Cluster
 from holdfast.context import Context
-from holdfast.errors import InvalidInput
+from holdfast.documents import Environment
+from holdfast.errors import FaultNotApplied, InvalidInput, Unreachable
 from holdfast.marks import RUN
 from holdfast.model import Heal
+from holdfast.redact import keep_secret
 from holdfast.store import Run
 from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy
 from tests.fakes import Broken, FakeKubernetes, absent
+from tests.meddler import Meddler
 
 PROXY = "pix-primary"
 
@@ -86,6 +92,16 @@ def test_the_list_of_operations_is_closed(
     here = make_here()
     with pytest.raises(InvalidInput, match="closed list"):
         heal.intend(here.run, operation, arguments)
+    assert not here.run.records("heals.jsonl")
+
+
+def test_an_undo_that_cannot_be_read_again_is_no_undo(make_here: Callable[..., Context]) -> None:
+    """A proxy is called like a secret: in the log stands `[redacted]`, which nobody could undo."""
+    here = make_here()
+    keep_secret("a-proxy-that-is-called-like-a-secret")
+    undo = {"url": "u", "proxy": "a-proxy-that-is-called-like-a-secret", "toxic": "t"}
+    with pytest.raises(FaultNotApplied, match="names what is kept out of records as a secret"):
+        heal.intend(here.run, "remove_toxic", undo)
     assert not here.run.records("heals.jsonl")
 
 
@@ -187,6 +203,160 @@ def test_a_killed_run_is_undone_by_another_process(
     assert heal.undo_all(here.run, here.environment) == []
     assert toxiproxy.toxics(PROXY) == []
     assert states(here.run) == ["intent", "undoing", "undone"]
+
+
+def closing(here: Context, toxiproxy: RealToxiproxy, state: str) -> Heal:
+    """A cut whose mark is there, and which was written down up to that state."""
+    marker = cut(here, toxiproxy.url)
+    (known,) = heal.pending(here.run)
+    record = {"heal": known.id, "operation": known.operation, "arguments": dict(known.arguments)}
+    for one in ("injecting", state):
+        here.run.append("heals.jsonl", {**record, "state": one})
+    Toxiproxy(toxiproxy.url).add_toxic(PROXY, marker)
+    return known
+
+
+def later(toxiproxy: RealToxiproxy, seconds: float) -> threading.Timer:
+    """The proxy is closed so much later, by a call that was on its way."""
+    body = {"enabled": False}
+    it = threading.Timer(seconds, lambda: toxiproxy.call("POST", f"/proxies/{PROXY}", body))
+    it.start()
+    return it
+
+
+@pytest.mark.row(3)
+@pytest.mark.parametrize("log", ["whole", "damaged"])
+def test_a_closing_that_arrives_after_its_sender_died_finds_its_mark(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], log: str
+) -> None:
+    """For as long as it may be on its way: a proxy that is closed without a mark stays closed."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    closing(here, toxiproxy, "injecting")
+    if log == "damaged":  # then nobody knows what was sent
+        path = here.run.path("heals.jsonl")
+        first, *_ = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first + b"{}\n{}\n")
+    late = later(toxiproxy, 4.0)
+    assert heal.undo_all(here.run, here.environment, by="watchdog") == []
+    late.join()
+    assert toxiproxy.enabled(PROXY)
+    assert toxiproxy.toxics(PROXY) == []
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_cut_that_was_answered_is_undone_at_once(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], closed: bool
+) -> None:
+    """Nothing of it can be on its way: to wait would cost the customers seconds."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    closing(here, toxiproxy, "active")
+    if closed:
+        later(toxiproxy, 0).join()
+    began = now_ns()
+    assert heal.undo_all(here.run, here.environment) == []
+    assert now_ns() - began < 3 * SECOND
+    assert toxiproxy.enabled(PROXY)
+    assert toxiproxy.toxics(PROXY) == []
+
+
+def test_a_proxy_that_is_closed_while_the_mark_is_taken_away_is_no_success(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        marker = cut(here, meddler.url)
+        Toxiproxy(toxiproxy.url).add_toxic(PROXY, marker)
+        removal = meddler.hold_request(f"DELETE .*/toxics/{marker.name}")
+        found: list[heal.Failure] = []
+        undo = threading.Thread(
+            target=lambda: found.extend(heal.undo_all(here.run, here.environment))
+        )
+        undo.start()
+        removal.wait()
+        later(toxiproxy, 0).join()
+        removal.release()
+        undo.join()
+    assert "it was disabled again while this run's mark was taken away" in str(found[0])
+
+
+def test_a_toxic_that_a_later_version_lists_with_more_is_still_ours(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        attributes = {"latency": 500, "jitter": 0}
+        toxic = Toxic(heal.toxic_name(here.run, "slow"), "latency", attributes)
+        undo = {"url": meddler.url, "proxy": PROXY, "toxic": toxic.name, "attributes": attributes}
+        heal.intend(here.run, "remove_toxic", undo)
+        Toxiproxy(toxiproxy.url).add_toxic(PROXY, toxic)
+        listed = toxiproxy.call("GET", "/proxies")
+        listed[PROXY]["toxics"][0]["attributes"]["correlation"] = 0
+        meddler.answer("GET /proxies$", 200, json.dumps(listed), times=1)
+        assert heal.undo_all(here.run, here.environment) == []
+    assert toxiproxy.toxics(PROXY) == []
+
+
+# ── a removal that hangs, as before Toxiproxy 2.13 ────────────────────────────────────────────────
+
+
+@pytest.mark.row(31)
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_removal_that_hangs_makes_the_proxy_anew_as_it_is(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], enabled: bool
+) -> None:
+    """Also when somebody else has disabled it meanwhile."""
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        Toxiproxy(toxiproxy.url).add_toxic(PROXY, slow(here, meddler.url))
+        toxiproxy.call("POST", f"/proxies/{PROXY}", {"enabled": enabled})
+        before = toxiproxy.call("GET", f"/proxies/{PROXY}")
+        meddler.hold_request("DELETE .*/toxics/", times=None)
+        assert heal.undo_all(here.run, here.environment) == []
+        assert meddler.count(f"DELETE /proxies/{PROXY}$") == 1
+        assert toxiproxy.call("GET", f"/proxies/{PROXY}") == {**before, "toxics": []}
+
+
+@pytest.mark.row(32)
+def test_a_removal_that_hangs_takes_nothing_of_others(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """What they added while it hung is looked for right before the proxy is deleted."""
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        client, toxic = Toxiproxy(toxiproxy.url), slow(here, meddler.url)
+        client.add_toxic(PROXY, toxic)
+        removal = meddler.hold_request("DELETE .*/toxics/", times=None)
+        found: list[heal.Failure] = []
+        undo = threading.Thread(
+            target=lambda: found.extend(heal.undo_all(here.run, here.environment, retry_s=0))
+        )
+        undo.start()
+        removal.wait()
+        client.add_toxic(PROXY, Toxic("theirs", "bandwidth", {"rate": 9}))
+        undo.join()
+        assert "the proxy also has toxics of others: theirs" in str(found[0])
+        assert {one["name"] for one in toxiproxy.toxics(PROXY)} == {"theirs", toxic.name}
+
+
+@pytest.mark.row(31)
+def test_a_proxy_that_cannot_be_made_anew_at_once_is_made_later(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """Who only knows the mark is told how it was: with the proxy its mark is gone."""
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        Toxiproxy(toxiproxy.url).add_toxic(PROXY, slow(here, meddler.url))
+        before = toxiproxy.call("GET", f"/proxies/{PROXY}")
+        meddler.hold_request("DELETE .*/toxics/", times=None)
+        meddler.answer("POST /proxies$", 500, '{"error": "address already in use"}', times=1)
+        systems = heal.open_systems(here.environment)
+        ((one,), _) = heal.found.everything(systems)
+        how = f"Create it: listen {before['listen']}, upstream {before['upstream']}"
+        with pytest.raises(Unreachable, match=re.escape(how)):
+            heal.undo(one.heal, systems)
+        assert PROXY not in toxiproxy.call("GET", "/proxies")
+        assert "was made again" in heal.undo(one.heal, systems)
+        assert toxiproxy.call("GET", f"/proxies/{PROXY}") == {**before, "toxics": []}
 
 
 @pytest.mark.parametrize("came", ["intent", "marker", "disabled", "enabled by somebody"])
@@ -339,6 +509,21 @@ def test_a_system_that_comes_back_is_healed(
     assert toxiproxy.toxics(PROXY) == []
 
 
+@pytest.mark.parametrize("why", ["could not be reached", "HOLDFAST_NO_SUCH_TOKEN: it is not set"])
+def test_a_system_that_cannot_be_asked_for_marks_does_not_stop_the_others(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], why: str
+) -> None:
+    """A run's log is damaged, and one of its Toxiproxies is gone with its host or has no token."""
+    here = make_here(toxiproxies=[absent("127.10.0.11"), toxiproxy.url])
+    environment = without_token(here.environment) if "TOKEN" in why else here.environment
+    name = heal.toxic_name(here.run, "slow")
+    Toxiproxy(toxiproxy.url).add_toxic(PROXY, Toxic(name, "latency", {"latency": 9, "jitter": 0}))
+    here.run.path("heals.jsonl").write_bytes(b"{}\n{}\n")
+    (failure,) = heal.undo_all(here.run, environment, by="watchdog")
+    assert why in str(failure)
+    assert toxiproxy.toxics(PROXY) == []
+
+
 @pytest.mark.row(34)
 def test_a_run_folder_that_cannot_be_written_does_not_stop_the_undo(
     toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
@@ -361,13 +546,15 @@ def test_a_record_that_is_not_on_the_list_is_said_and_left(
     assert "not on the closed list" in str(failure)
 
 
+def without_token(environment: Environment) -> Environment:
+    """The first Toxiproxy asks for a token that nobody has set."""
+    data = environment.model_dump()
+    data["toxiproxy"][0]["token_env"] = "HOLDFAST_NO_SUCH_TOKEN"
+    return Environment.model_validate(data, context={"recorded": True}, strict=False)
+
+
 def test_a_token_that_is_not_there(make_here: Callable[..., Context]) -> None:
     here = make_here(toxiproxies=["http://127.10.0.11:1"])
-    data = here.environment.model_dump()
-    data["toxiproxy"][0]["token_env"] = "HOLDFAST_NO_SUCH_TOKEN"
-    environment = type(here.environment).model_validate(
-        data, context={"recorded": True}, strict=False
-    )
     slow(here, "http://127.10.0.11:1")
-    (failure,) = heal.undo_all(here.run, environment)
+    (failure,) = heal.undo_all(here.run, without_token(here.environment))
     assert "HOLDFAST_NO_SUCH_TOKEN: it is not set" in str(failure)

@@ -18,6 +18,7 @@ from holdfast.store import Run
 from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy, written
 from tests.fakes import FakeKubernetes
+from tests.meddler import Meddler
 from tests.test_lock import ManualClock
 
 PROXY = "pix-primary"
@@ -219,6 +220,103 @@ def test_a_system_that_does_not_answer_is_told_and_asked_again(
     assert watched.look(after=6) == []
 
 
+def test_a_system_that_is_gone_does_not_keep_the_others_from_being_undone(
+    start_toxiproxy: Callable[[], RealToxiproxy],
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+) -> None:
+    """It was lost together with the host of the run, say."""
+    gone, living = start_toxiproxy(), start_toxiproxy()
+    for name in (PROXY, "ted"):
+        living.create(name)
+    here = wallet(toxiproxies=[gone.url, living.url])
+    faults(here, living, kubernetes)
+    lock.release(here.run, here.environment)
+    gone.stop()
+    watched = Watched(here)
+    assert watched.look() == [*["undone"] * 4, "unreachable"]
+    assert gone.url in watched.told[-1]["why"]
+    assert clean(living, kubernetes)
+
+
+def test_a_surprise_neither_ends_it_nor_stops_the_other_undos(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """A node, and then the lease, of a form that nobody has thought of."""
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    node, lease = kubernetes.nodes["node-b"], kubernetes.leases["holdfast"]
+    spec, known = node["spec"], lease["spec"]
+
+    def strange(method: str, path: str) -> None:
+        if (method, path) == ("GET", "/api/v1/nodes/node-b"):
+            node.pop("spec", None)
+
+    kubernetes.before = strange
+    watched = Watched(here)
+    assert sorted(watched.look()) == ["not_undone", "not_undone", "undone", "undone"]
+    assert "KeyError: 'spec'" in next(one["why"] for one in watched.told if "why" in one)
+    kubernetes.before = lambda _method, _path: None
+    node["spec"], lease["spec"] = spec, {**known, "holderIdentity": 5}
+    assert watched.look(after=6) == ["unreachable"]
+    assert "AttributeError" in watched.told[0]["why"]
+    lease["spec"] = known
+    assert watched.look(after=6) == ["undone"] * 2
+    assert clean(toxiproxy, kubernetes)
+
+
+def test_a_mark_that_cannot_be_read_hides_no_other(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+    kubernetes.nodes["node-b"]["metadata"]["annotations"][marks.EXPIRES] = 5
+    watched = Watched(here)
+    assert watched.look() == ["undone", "undone", "unreachable"]
+    assert "TypeError" in watched.told[-1]["why"]
+    assert not toxiproxy.toxics(PROXY)
+
+
+@pytest.mark.row(31)
+def test_a_proxy_that_could_not_be_made_anew_is_made_though_its_mark_is_gone(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    with Meddler(toxiproxy.url) as meddler:
+        here = wallet(toxiproxies=[meddler.url])
+        faults(here, toxiproxy, kubernetes)
+        lock.release(here.run, here.environment)
+        before = toxiproxy.call("GET", f"/proxies/{PROXY}")
+        meddler.hold_request(f"DELETE /proxies/{PROXY}/toxics/", times=None)
+        meddler.answer("POST /proxies$", 500, '{"error": "address already in use"}', times=1)
+        watched = Watched(here)
+        assert sorted(watched.look()) == ["not_undone", *["undone"] * 3]
+        assert PROXY not in toxiproxy.call("GET", "/proxies")
+        assert watched.look(after=6) == ["undone"]
+        assert toxiproxy.call("GET", f"/proxies/{PROXY}") == {**before, "toxics": []}
+        assert watched.look(after=6) == []
+    assert clean(toxiproxy, kubernetes)
+
+
+def test_what_became_anothers_is_told_and_then_left_alone(
+    toxiproxy: RealToxiproxy, wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """A node whose mark somebody took away between the look and the undo."""
+    here = wallet(toxiproxies=[toxiproxy.url])
+    faults(here, toxiproxy, kubernetes)
+    lock.release(here.run, here.environment)
+
+    def theirs(method: str, path: str) -> None:
+        if (method, path) == ("GET", "/api/v1/nodes/node-b"):
+            kubernetes.nodes["node-b"]["metadata"]["annotations"].pop(marks.RUN, None)
+
+    kubernetes.before = theirs
+    watched = Watched(here)
+    assert sorted(watched.look()) == ["not_undone", *["undone"] * 3]
+    assert watched.look(after=6) == []
+
+
 def test_it_says_that_it_is_there(
     wallet: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:
@@ -230,11 +328,19 @@ def test_it_says_that_it_is_there(
     assert kubernetes.leases["holdfast-reaper"]["metadata"]["resourceVersion"] != first
 
 
-@pytest.mark.parametrize("name", ["holdfast-0123456789ab-slow", "theirs", "holdfast-"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "holdfast-0123456789ab-slow",
+        "holdfast-0123456789ab-slow-until-20261332T000000Z",
+        "theirs",
+        "holdfast-",
+    ],
+)
 def test_names_of_toxics(name: str) -> None:
-    """Those of the first format had no end."""
+    """Those of the first format had no end; one whose end is no date is ours all the same."""
     mark = marks.of_toxic(name)
-    assert (mark is not None) == (name == "holdfast-0123456789ab-slow")
+    assert (mark is not None) == name.startswith("holdfast-0123456789ab-slow")
     assert mark is None or (mark.run, mark.kind, mark.expires) == ("0123456789ab", "slow", None)
 
 

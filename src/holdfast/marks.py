@@ -41,8 +41,11 @@ def of_toxic(name: str) -> Mark | None:
     match = _TOXIC.fullmatch(name)
     if match is None:
         return None
-    until = match[3] and datetime.strptime(match[3], _STAMP).replace(tzinfo=UTC)
-    return Mark(match[1], match[2], until or None)
+    try:
+        until = datetime.strptime(match[3] or "", _STAMP).replace(tzinfo=UTC)
+    except ValueError:  # none, or no date of any calendar: the toxic is ours all the same
+        until = None
+    return Mark(match[1], match[2], until)
 
 
 def owner() -> str:

@@ -20,7 +20,7 @@ from holdfast import heal, lock
 from holdfast.clock import SECOND, now_ns, utc_now
 from holdfast.cluster.leases import Lease, Leases
 from holdfast.documents import Environment, read_environment
-from holdfast.errors import HoldfastError
+from holdfast.errors import Conflict, HoldfastError
 from holdfast.heal.found import Found, everything
 from holdfast.marks import owner
 
@@ -44,6 +44,7 @@ class Reaper:
         self._watched = lock.Watched(now)
         self._living: str | None = None
         self._scanned_ns = -round(SCAN_S * SECOND)
+        self._failed: dict[str, Found] = {}
         self._since: dict[str, int] = {}
 
     def look(self) -> None:
@@ -60,8 +61,8 @@ class Reaper:
             if due or living != self._living:
                 self._scanned_ns, self._living = self._now(), living
                 self._scan("" if halted else living, halted=halted)
-        except HoldfastError as error:
-            self._tell({"event": "unreachable", "why": str(error)})
+        except Exception as error:  # noqa: BLE001  # who ends here undoes nothing any more
+            self._tell({"event": "unreachable", "why": _why(error)})
 
     def _free(self, lease: Lease) -> bool:
         """Take the lock from a holder that is gone, first: should it wake up, its writes to nodes
@@ -73,24 +74,32 @@ class Reaper:
 
     def _scan(self, living: str, *, halted: bool) -> None:
         systems = heal.open_systems(self._environment)
-        left = [one for one in everything(systems) if one.run != living]
-        for one in left:
+        found, not_asked = everything(systems)
+        faults = self._failed | {_key(one): one for one in found}
+        left = {key: one for key, one in faults.items() if one.run != living}
+        for key, one in left.items():
             if halted or lock.run_of(self._leases.get(lock.NAME)) != one.run:
-                self._undo(one, systems)
-        known = {_key(one) for one in left}
-        self._since = {key: since for key, since in self._since.items() if key in known}
+                self._undo(key, one, systems)
+        self._since = {key: since for key, since in self._since.items() if key in left}
+        for why in not_asked:
+            self._tell({"event": "unreachable", "why": str(why)})
 
-    def _undo(self, one: Found, systems: heal.Systems) -> None:
+    def _undo(self, key: str, one: Found, systems: heal.Systems) -> None:
+        """What fails is kept: with a proxy that is gone its mark is, too, and not the harm."""
         said = {"run": one.run, "operation": one.heal.operation, **one.heal.arguments}
-        since = self._since.setdefault(_key(one), self._now())
+        since = self._since.setdefault(key, self._now())
+        self._failed[key] = one
         try:
-            self._tell({"event": "undone", "how": heal.undo(one.heal, systems), **said})
-            del self._since[_key(one)]
-        except (HoldfastError, TimeoutError) as error:
+            how = heal.undo(one.heal, systems)
+        except Exception as error:  # noqa: BLE001  # a surprise in one undo must not stop the others
+            if isinstance(error, Conflict):
+                del self._failed[key]  # it is another's now; while its mark is there, it is found
             long = self._now() - since > ALERT_S * SECOND
-            event = "stuck" if long else "not_undone"
-            by_hand = heal.by_hand(one.heal)
-            self._tell({"event": event, "why": str(error), "by_hand": by_hand, **said})
+            event, by_hand = "stuck" if long else "not_undone", heal.by_hand(one.heal)
+            self._tell({"event": event, "why": _why(error), "by_hand": by_hand, **said})
+        else:
+            del self._failed[key], self._since[key]
+            self._tell({"event": "undone", "how": how, **said})
 
     def _renew(self) -> None:
         """Its own lease says that it is there."""
@@ -101,6 +110,11 @@ class Reaper:
             self._leases.replace(lock.REAPER, mine.renew())
         else:
             self._leases.replace(lock.REAPER, mine.taken(owner(), lock.LASTS_S))
+
+
+def _why(error: Exception) -> str:
+    known = isinstance(error, HoldfastError | TimeoutError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _key(one: Found) -> str:

@@ -82,8 +82,11 @@ def _marked(environment_path: Path, *, by_hand: bool) -> bool:
 
     environment = read_environment(environment_path)
     systems, living = heal.open_systems(environment), lock.living(environment)
-    clean = True
-    for one in heal.found.everything(systems):
+    found, not_asked = heal.found.everything(systems)
+    for why in not_asked:
+        click.echo(f"error: {why}", err=True)
+    clean = not not_asked
+    for one in found:
         if one.run == living:
             click.echo(f"left alone: {one.heal.operation} of run {one.run}, which is alive")
             continue

@@ -8,6 +8,7 @@ wanted, from each of these states. `conflict` (somebody else changed it since: l
 """
 
 import contextlib
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +31,8 @@ from holdfast.heal import found
 from holdfast.heal.log import EVENTS, HEALS, damaged, note, pending, say, unanswered, write
 from holdfast.heal.operations import NEVER, by_hand, operation
 from holdfast.heal.systems import Systems
-from holdfast.model import Heal
+from holdfast.model import Heal, plain
+from holdfast.redact import redacted
 from holdfast.store import Run
 from holdfast.store.chain import free
 
@@ -105,6 +107,13 @@ def intend(run: Run, name: str, arguments: Mapping[str, Any]) -> Heal:
     heal = Heal(uuid.uuid4().hex[:12], name, dict(arguments))
     if name != "none":
         operation(heal)
+    meant = json.dumps(plain(heal.arguments))
+    if redacted(meant) != meant:
+        raise FaultNotApplied(
+            str(run.path(HEALS)),
+            "the undo cannot be recorded: it names what is kept out of records as a secret",
+            "Rename the target, or keep another secret",
+        )
     try:
         write(run, heal, "irreversible" if name == "none" else "intent")
     except OSError as error:
@@ -152,10 +161,11 @@ def undo_all(
     with _turn(run):
         systems, give_up = open_systems(environment), deadline(retry_s)
         heals, unreadable = _known(run, systems)
-        late = unanswered(run)
+        late, lost = unanswered(run), damaged(run)
 
         def one(heal: Heal) -> Failure | None:
-            return _undo(run, heal, lambda: _again(heal, systems, heal.id in late), give_up)
+            unsure = lost or heal.id in late
+            return _undo(run, heal, lambda: _again(heal, systems, unsure), give_up)
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             outcomes = [*pool.map(one, heals)]
@@ -169,20 +179,23 @@ def undo_all(
     return failures
 
 
-def undo(heal: Heal, systems: Systems) -> str:
+def undo(heal: Heal, systems: Systems, in_flight_s: float = IN_FLIGHT_S) -> str:
     """Undo one heal and read it back; answers with what was found.
+
+    For `in_flight_s` seconds a call of the injector may still arrive: 0 once each was answered.
 
     Raises:
         Conflict, FaultRemains, Unreachable: it could not be made, and why.
     """
     known = operation(heal)
-    return within(HEAL_S, lambda: known.undo(systems, **heal.arguments))
+    return within(HEAL_S, lambda: known.undo(systems, in_flight_s, **heal.arguments))
 
 
 def _again(heal: Heal, systems: Systems, late: bool) -> str:
     """Undo it; what a call does that is not answered yet, and may be on its way, is undone too."""
-    for _ in ticks(IN_FLIGHT_S if late else 0, every=_AGAIN_S):
-        if (how := undo(heal, systems)) != NEVER:
+    in_flight_s = IN_FLIGHT_S if late else 0.0
+    for _ in ticks(in_flight_s, every=_AGAIN_S):
+        if (how := undo(heal, systems, in_flight_s)) != NEVER:
             break
     return how
 
@@ -210,13 +223,12 @@ def _known(run: Run, systems: Systems) -> tuple[list[Heal], list[Failure]]:
         return [], [Failure(Heal("?", "read heals.jsonl", {}), error)]
     if not damage:
         return heals, []
-    try:
-        seen = [one.heal for one in found.everything(systems) if one.run == run.id]
-    except HoldfastError as error:
-        return heals, [Failure(Heal("?", "read heals.jsonl", {}), error)]
+    seen, not_asked = found.everything(systems)
+    unreadable = [Failure(Heal("?", "read heals.jsonl", {}), error) for error in not_asked]
     listed = {(one.operation, str(dict(one.arguments))) for one in heals}
-    extra = [one for one in seen if (one.operation, str(dict(one.arguments))) not in listed]
-    return [*heals, *extra], []
+    mine = [one.heal for one in seen if one.run == run.id]
+    extra = [one for one in mine if (one.operation, str(dict(one.arguments))) not in listed]
+    return [*heals, *extra], unreadable
 
 
 def _undo(run: Run, heal: Heal, attempt: Callable[[], str], give_up_ns: int) -> Failure | None:

@@ -2,15 +2,25 @@
 
 Whatever it is that a crash left, each can be done again, by anybody. What somebody else has changed
 since is a `Conflict` and stays as it is.
+
+An operation is told for how many seconds a call of the injector may still arrive: 0 once each was
+answered.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast.clock import until
 from holdfast.cluster import Node
-from holdfast.errors import Conflict, FaultRemains, InvalidInput, Silent, Unreachable
+from holdfast.errors import (
+    Conflict,
+    FaultRemains,
+    HoldfastError,
+    InvalidInput,
+    Silent,
+    Unreachable,
+)
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
 from holdfast.toxiproxy import Proxy, Toxiproxy
@@ -18,7 +28,7 @@ from holdfast.toxiproxy import Proxy, Toxiproxy
 NEVER = "it was not there"  # never applied, or gone already: read, and found absent
 REMOVED = "it was taken away, and read back"
 RESTORED = "the proxy was gone, and was made again as it had been"
-_LATE_S = 3.0  # a call to Toxiproxy may take 2 s; who sent it may be dead by then
+_LOOK_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ def by_hand(heal: Heal) -> list[str]:
 
 def remove_toxic(
     systems: Systems,
+    _in_flight_s: float,
     url: str,
     proxy: str,
     toxic: str,
@@ -72,10 +83,11 @@ def remove_toxic(
     now = found.toxics.get(toxic)
     if now is None:
         return NEVER
-    if "attributes" in was and dict(now.attributes) != dict(was["attributes"]):
+    ours = dict(was.get("attributes", {}))
+    if ours != {name: now.attributes.get(name) for name in ours}:  # a later version may list more
         raise Conflict(
             f"toxic {toxic} on {proxy} at {url}",
-            f"somebody changed it from {was['attributes']} to {dict(now.attributes)}",
+            f"somebody changed it from {ours} to {dict(now.attributes)}",
             f"Ask who did it, then: {_remove_line(url, proxy, toxic)}",
         )
     try:
@@ -85,29 +97,32 @@ def remove_toxic(
     return REMOVED
 
 
-def enable_proxy(systems: Systems, url: str, proxy: str, marker: str, **was: Any) -> str:
-    """Enable a proxy that our marker says we disabled; then take the marker away."""
+def enable_proxy(
+    systems: Systems, in_flight_s: float, url: str, proxy: str, marker: str, **was: Any
+) -> str:
+    """Enable a proxy that our marker says we disabled; then take the marker away.
+
+    A call that disables it may still be on its way while it is enabled: the marker stays for so
+    long, since without it nobody knows whose closed proxy it is.
+    """
     toxiproxy = systems.toxiproxy(url)
     found = toxiproxy.proxies().get(proxy)
     if found is None:
         return _restore(toxiproxy, proxy, was)
-    if not found.enabled:
-        if marker not in found.toxics:
-            raise Conflict(
-                f"proxy {proxy} at {url}",
-                "it is disabled, and this run's mark is not there",
-                "Ask who disabled it, then enable it",
-            )
+    if marker not in found.toxics:
+        if found.enabled:
+            return NEVER
+        raise _closed(url, proxy, "it is disabled, and this run's mark is not there")
+    if not found.enabled or until(
+        lambda: _disabled(toxiproxy, proxy), seconds=in_flight_s, every=_LOOK_S
+    ):
         toxiproxy.set_enabled(proxy, True)
-    elif marker not in found.toxics:
-        return NEVER
-    elif until(lambda: _closed(toxiproxy, proxy), seconds=_LATE_S, every=0.25):
-        toxiproxy.set_enabled(proxy, True)  # it was on its way; without our mark it would stay so
-    toxiproxy.remove_toxic(proxy, marker)
+    if not toxiproxy.remove_toxic(proxy, marker).enabled:
+        raise _closed(url, proxy, "it was disabled again while this run's mark was taken away")
     return REMOVED
 
 
-def uncordon(systems: Systems, node: str, uid: str, run: str) -> str:
+def uncordon(systems: Systems, _in_flight_s: float, node: str, uid: str, run: str) -> str:
     """Take back a run's cordon, and its marks."""
     cluster = systems.marked_cluster()
     if not cluster.uncordon(node, uid, run):
@@ -117,14 +132,18 @@ def uncordon(systems: Systems, node: str, uid: str, run: str) -> str:
     return REMOVED
 
 
-def untaint(systems: Systems, node: str, key: str, run: str) -> str:
+def untaint(systems: Systems, _in_flight_s: float, node: str, key: str, run: str) -> str:
     """Take back a run's taint."""
     return REMOVED if systems.marked_cluster().untaint(node, key, run) else NEVER
 
 
-def _closed(toxiproxy: Toxiproxy, proxy: str) -> bool:
+def _disabled(toxiproxy: Toxiproxy, proxy: str) -> bool:
     now = toxiproxy.proxies().get(proxy)
     return now is not None and not now.enabled
+
+
+def _closed(url: str, proxy: str, reason: str) -> Conflict:
+    return Conflict(f"proxy {proxy} at {url}", reason, "Ask who disabled it, then enable it")
 
 
 def _restore(toxiproxy: Toxiproxy, proxy: str, was: Mapping[str, Any]) -> str:
@@ -139,20 +158,28 @@ def _restore(toxiproxy: Toxiproxy, proxy: str, was: Mapping[str, Any]) -> str:
     return RESTORED
 
 
-def _replace(toxiproxy: Toxiproxy, frozen: Proxy, toxic: str) -> None:
+def _replace(toxiproxy: Toxiproxy, found: Proxy, toxic: str) -> None:
     """The removal hangs while the API still answers: make the proxy anew, without the toxic.
 
     Its connections hold the removal up, and end with it. Should this be cut off in the middle, the
     proxy is absent, which the next executor restores.
     """
-    if others := frozen.toxics.keys() - {toxic}:
+    now = toxiproxy.proxies().get(found.name, found)  # others go on while the removal hangs
+    if others := now.toxics.keys() - {toxic}:
         raise Unreachable(
-            f"toxic {toxic} on {frozen.name} at {toxiproxy.url}",
+            f"toxic {toxic} on {now.name} at {toxiproxy.url}",
             f"its removal hangs, and the proxy also has toxics of others: {', '.join(others)}",
             "Restart this Toxiproxy",
         )
-    toxiproxy.delete(frozen.name)
-    toxiproxy.create(Proxy(frozen.name, frozen.listen, frozen.upstream, True, {}))
+    toxiproxy.delete(now.name)
+    try:
+        toxiproxy.create(replace(now, toxics={}))
+    except HoldfastError as error:  # its port may not be free at once
+        raise Unreachable(
+            f"proxy {now.name} at {toxiproxy.url}",
+            f"it was deleted, since the removal of {toxic} hung, and cannot be made again: {error}",
+            f"Create it: listen {now.listen}, upstream {now.upstream}",
+        ) from None
 
 
 def _remove_line(url: str, proxy: str, toxic: str) -> str:

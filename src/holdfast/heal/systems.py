@@ -22,21 +22,29 @@ class Systems:
         """The cluster. Which one it is, has to be asked before anything there is changed."""
         return Cluster(self._environment.kubernetes.kubeconfig)
 
-    @cached_property
+    @property
+    def urls(self) -> list[str]:
+        """Of every Toxiproxy."""
+        return [one.url for one in self._environment.toxiproxy]
+
+    @property
     def toxiproxies(self) -> dict[str, Toxiproxy]:
-        """Every instance, by URL."""
-        return {
-            one.url: Toxiproxy(one.url, _token(one.token_env), _TOXIPROXY_S)
-            for one in self._environment.toxiproxy
-        }
+        """Every Toxiproxy, by URL."""
+        return {url: self.toxiproxy(url) for url in self.urls}
 
     def toxiproxy(self, url: str) -> Toxiproxy:
-        """The instance that a heal names."""
-        if url not in self.toxiproxies:
-            raise FaultRemains(
-                url, "the environment does not name this Toxiproxy any more", "Undo it by hand"
-            )
-        return self.toxiproxies[url]
+        """The one that a heal names.
+
+        Raises:
+            FaultRemains: the environment does not name it.
+            InvalidInput: its token is not there.
+        """
+        for one in self._environment.toxiproxy:
+            if one.url == url:
+                return Toxiproxy(url, _token(one.token_env), _TOXIPROXY_S)
+        raise FaultRemains(
+            url, "the environment does not name this Toxiproxy any more", "Undo it by hand"
+        )
 
     def marked_cluster(self) -> Cluster:
         """The cluster that the marks were set in: another one knows nothing of them."""

@@ -76,8 +76,10 @@ class Toxiproxy:
                 "Undo the run, and look at the proxy",
             )
 
-    def remove_toxic(self, proxy: str, name: str) -> None:
+    def remove_toxic(self, proxy: str, name: str) -> Proxy:
         """Remove a toxic and read back that it is gone; one that is absent is gone already.
+
+        Answers with the proxy as it was read back.
 
         Raises:
             FaultRemains: it is still there, or the proxy itself is gone and with it the path.
@@ -89,12 +91,14 @@ class Toxiproxy:
                 raise FaultRemains(
                     f"toxic {name} on {proxy} at {self.url}", str(error), "Remove it by hand"
                 ) from None
-        if name in self._still_there(proxy).toxics:
+        now = self._still_there(proxy)
+        if name in now.toxics:
             raise FaultRemains(
                 f"toxic {name} on {proxy} at {self.url}",
                 "it was removed and is still there",
                 "Remove it by hand",
             )
+        return now
 
     def set_enabled(self, proxy: str, enabled: bool) -> None:
         """Let a proxy listen, or close it and every connection through it; read back.
