@@ -7,13 +7,16 @@ ties them to the wall clock, which is read at the start and at the end of a run 
 import contextvars
 import math
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf, isfinite
 
 SECOND = 1_000_000_000
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def now_ns() -> int:
@@ -29,6 +32,19 @@ def wall_ns() -> int:
 def utc_now() -> datetime:
     """This instant, in UTC."""
     return datetime.now(UTC)
+
+
+def seconds(text: object) -> float:
+    """`500ms`, `60s`, `5m` or `1h` in seconds; a bare number has no unit and is refused.
+
+    Raises:
+        ValueError: it is no such duration.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
+    found = float(match[1]) * _UNITS[match[2]] if match else inf
+    if not isfinite(found):
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 60s or 5m")
+    return found
 
 
 @dataclass(frozen=True)

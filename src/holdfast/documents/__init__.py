@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from holdfast.clock import seconds
 from holdfast.documents import ledger as ledgers
 from holdfast.documents.controls import Control, ControlFile
 from holdfast.documents.environment import (
@@ -35,7 +36,7 @@ from holdfast.documents.experiments import (
     Step,
     Until,
 )
-from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_second, seconds
+from holdfast.documents.kinds import Duration, DurationText, Rate, Url, per_second
 from holdfast.documents.ledger import Ledger, Source, Sql
 from holdfast.documents.policy import Alerts, Budget, Calendar, Hours, Policy
 from holdfast.documents.rates import RateFile

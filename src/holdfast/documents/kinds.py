@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from math import inf, isfinite
+from math import inf
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -17,17 +17,7 @@ from pydantic import (
 )
 
 from holdfast.addresses import check_host
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(text: object) -> float:
-    """`500ms`, `60s`, `5m` or `1h` in seconds; a bare number has no unit and is refused."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text) if isinstance(text, str) else None
-    found = float(match[1]) * _UNITS[match[2]] if match else inf
-    if not isfinite(found):
-        raise ValueError(f"{text!r} is not a duration such as 500ms, 60s or 5m")
-    return found
+from holdfast.clock import seconds
 
 
 def _duration_text(text: str) -> str:
