@@ -21,6 +21,8 @@ CUT = Story("gateway.cut", opens=0.75)
 THROTTLE = Story("gateway.throttle")
 KILL = Story("pods.kill", objectives=("recovery", "availability", "pix-latency", "restart"))
 
+CALLS = "gateway_calls_count"
+
 type Change = Callable[[Record], Record]
 
 
@@ -45,9 +47,7 @@ def values(
             else one
             for one in record.series[name]["data"]["result"]
         ]
-        data = {"resultType": "matrix", "result": left}
-        answer = {"status": "success", "data": data}
-        return replace(record, series={**record.series, name: answer})
+        return answering(record, name, left)
 
     return changed
 
@@ -60,6 +60,68 @@ def flat(name: str, **labels: str) -> Change:
 def gone(name: str, **labels: str) -> Change:
     """Those series are not in the answer."""
     return lambda record: they.series(record, name, lambda one: not labels.items() <= one.items())
+
+
+def stopped(name: str, at: float, **labels: str) -> Change:
+    """Those series rise no more from a second of the story on."""
+
+    def changed(record: Record) -> Record:
+        left = []
+        for one in record.series[name]["data"]["result"]:
+            last = next(text for then, text in reversed(one["values"]) if then <= WALL + at)
+            values = [[then, text if then <= WALL + at else last] for then, text in one["values"]]
+            mine = labels.items() <= one["metric"].items()
+            left.append({**one, "values": values} if mine else one)
+        return answering(record, name, left)
+
+    return changed
+
+
+def read_every(name: str, every: float, first: float) -> Change:
+    """Those series are scraped that rarely, at that second of the story among others."""
+
+    def changed(record: Record) -> Record:
+        left = [
+            {
+                **one,
+                "values": [
+                    pair for pair in one["values"] if (pair[0] - WALL - first + 0.5) % every < 1
+                ],
+            }
+            for one in record.series[name]["data"]["result"]
+        ]
+        return answering(record, name, left)
+
+    return changed
+
+
+def answering(record: Record, name: str, result: list[Any]) -> Record:
+    """The record with another answer of that name."""
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+    return replace(record, series={**record.series, name: answer})
+
+
+def more(name: str, start: float, value: Callable[[float], float], **labels: str) -> Change:
+    """One more series, scraped each second from one of the story on."""
+
+    def changed(record: Record) -> Record:
+        times = [start + number for number in range(60)]
+        one = {"metric": labels, "values": [[WALL + at, repr(value(at))] for at in times]}
+        return answering(record, name, [*record.series[name]["data"]["result"], one])
+
+    return changed
+
+
+def called(pod: str, outcome: str) -> dict[str, str]:
+    """The labels of a replica's calls to the primary gateway."""
+    labels = {"pod": pod, "job": "wallet-api", "instance": pod, "gateway": PRIMARY}
+    return {**labels, "outcome": outcome, "trial": "false"}
+
+
+def upstream(pod: str, code: str) -> dict[str, str]:
+    """The labels of what the entrance counted of a pod's answers."""
+    labels = {"job": "edge", "instance": "edge:9090", "route": "GET /other", "zone": "a"}
+    return {**labels, "code": code, "pod": pod, "upstream": f"uid-{pod}"}
 
 
 def readbacks(*looks: dict[str, Any]) -> Change:
@@ -77,7 +139,8 @@ def test_a_fault_that_happened(story: Story) -> None:
 def test_a_witness_says_what_it_saw() -> None:
     seen = proofs(told())
     assert seen["exposed"].why == (
-        "520 calls and 208000 bytes went through pix-primary before the fault"
+        "400 calls to pix-primary succeeded in the last 10 s before the fault, and 208000 bytes"
+        " went through its proxy"
     )
     assert "took 2.00 s on average, where 8 s were added" in seen["struck"].why
     assert seen["lasting"].why == "read back 7 times, the last 0.2 s before the undo"
@@ -92,11 +155,15 @@ EXPOSED: list[tuple[str, Story, Change, bool | None]] = [
     ("bytes NaN", SLOW, lambda one: they.nan(one, "proxy_bytes"), None),
     ("another proxy's bytes", SLOW, gone("proxy_bytes", proxy=PRIMARY), None),
     ("calls unknown", SLOW, gone("gateway_calls_count", gateway=PRIMARY), None),
+    ("only trial calls: an open breaker", CUT, lambda _: trials_only(told(CUT)), False),
+    ("nobody called it at last", SLOW, stopped("gateway_calls_count", -11), False),
     ("bytes began late", SLOW, lambda one: they.cut(one, "proxy_bytes", -99, 5), None),
     ("the target idled", KILL, flat("entrance_count", upstream=f"uid-{PODS[0]}"), False),
+    ("idle at last", KILL, stopped("entrance_count", -11, upstream=f"uid-{PODS[0]}"), False),
     ("target unknown", KILL, gone("entrance_count", upstream=f"uid-{PODS[0]}"), None),
     ("no entrance", KILL, lambda one: they.unanswered(one, "entrance_count"), None),
 ]
+LATE = called(PODS[0], "ok") | {"instance": "first scraped in the hold"}
 STRUCK: list[tuple[str, Story, Change, bool | None]] = [
     (
         "calls were as quick as ever: a bypass",
@@ -111,16 +178,32 @@ STRUCK: list[tuple[str, Story, Change, bool | None]] = [
         False,
     ),
     ("nobody called", SLOW, flat("gateway_calls_count", outcome="timeout"), None),
+    ("not slow before", SLOW, lambda one: they.cut(one, "gateway_calls_sum", -99, 0), None),
     ("durations unknown", SLOW, lambda one: they.unanswered(one, "gateway_calls_sum"), None),
     ("calls NaN", SLOW, lambda one: they.nan(one, "gateway_calls_count"), None),
     ("counted no more", SLOW, lambda one: they.cut(one, "gateway_calls_count", 2, 99), None),
     ("calls still succeed", CUT, lambda _: bypassed(), False),
+    ("one replica was not read", CUT, lambda _: unread(bypassed(), PODS[1], -4.5, 2), None),
+    ("a new replica succeeds", CUT, more(CALLS, 5, lambda at: at, **called("new", "ok")), False),
+    ("a late one may have", CUT, more(CALLS, 5, lambda _: 9, **LATE), None),
     ("no call failed", CUT, flat("gateway_calls_count", gateway=PRIMARY, outcome="refused"), False),
     ("good calls unknown", CUT, gone("gateway_calls_count", gateway=PRIMARY, outcome="ok"), None),
     ("still fast", THROTTLE, values("proxy_bytes", lambda _: True, lambda one: one * 2), False),
     ("slow before", THROTTLE, values("proxy_bytes", lambda _: True, lambda one: one / 20), False),
     ("bytes unknown", THROTTLE, lambda one: they.unanswered(one, "proxy_bytes"), None),
     ("the process still answers", KILL, lambda _: undead(), False),
+    (
+        "it answers with 404",
+        KILL,
+        more("entrance_count", -15.7, lambda at: at + 20, **upstream(PODS[0], "404")),
+        False,
+    ),
+    (
+        "it begins to answer with 404",
+        KILL,
+        more("entrance_count", 9.3, lambda _: 1.0, **upstream(PODS[0], "404")),
+        False,
+    ),
     (
         "its counters vanished",
         KILL,
@@ -162,14 +245,31 @@ def bypassed() -> Record:
             strict=True,
         )
     ]
-    answer = {"status": "success", "data": {"resultType": "matrix", "result": mixed}}
-    return replace(record, series={**record.series, "gateway_calls_count": answer})
+    return answering(record, CALLS, mixed)
 
 
-def undead() -> Record:
+def trials_only(record: Record) -> Record:
+    """The breaker is open: what succeeds are its trial calls."""
+    calm = flat(CALLS, gateway=PRIMARY, outcome="ok")(record)
+    trial = called(PODS[0], "ok") | {"trial": "true"}
+    return more(CALLS, -16, lambda at: at + 20, **trial)(calm)
+
+
+def unread(record: Record, pod: str, start: float, end: float) -> Record:
+    """A replica's calls were not scraped between two seconds of the story."""
+    holed = they.cut(record, CALLS, start, end).series[CALLS]["data"]["result"]
+    every = record.series[CALLS]["data"]["result"]
+    mixed = [
+        with_hole if whole["metric"]["pod"] == pod else whole
+        for whole, with_hole in zip(every, holed, strict=True)
+    ]
+    return answering(record, CALLS, mixed)
+
+
+def undead(story: Story = KILL) -> Record:
     """Force-deleted, gone from the API, and its process goes on answering."""
-    record = told(KILL)
-    alive = they.entrance(replace(KILL, kind="gateway.slow"), record.samples)
+    record = told(story)
+    alive = they.entrance(replace(story, kind="gateway.slow"), record.samples)
     return replace(record, series={**record.series, **alive})
 
 
@@ -250,6 +350,85 @@ def test_a_hold_too_short_to_miss_anybody() -> None:
     short = told(replace(KILL, hold=7.0))
     assert shown(short)["struck"] is None
     assert shown(told(replace(KILL, hold=9.0)))["struck"] is True
+
+
+def test_counters_that_nobody_read_are_not_flat() -> None:
+    """Scrapes lie 30 s apart, the hold between two of them: an old value twice is no silence."""
+    story = replace(KILL, before=40.0, hold=21.0, after=40.0)
+    alive = read_every("entrance_count", 30, -1.7)(undead(story))
+    assert shown(alive)["struck"] is None
+    assert shown(read_every("entrance_count", 10, -1.7)(undead(story)))["struck"] is False
+
+
+def test_counters_are_flat_between_their_own_samples() -> None:
+    """What a target answered between the last scrape and its death is not held against it."""
+    rarely = read_every("entrance_count", 10, -1.7)(told(replace(KILL, before=40.0)))
+    assert shown(rarely)["struck"] is True
+
+
+def test_counters_read_only_once_are_not_flat() -> None:
+    once = they.cut(undead(), "entrance_count", 6, 28)
+    assert shown(read_every("entrance_count", 7, -1.7)(once))["struck"] is None
+
+
+def test_an_entrance_that_speaks_for_a_dead_upstream() -> None:
+    """It goes on trying one that does not answer: refused, not answered."""
+    tried = more("entrance_count", -15.7, lambda at: at + 20, **upstream(PODS[0], "502"))
+    assert shown(tried(told(KILL)))["struck"] is True
+
+
+def test_a_throttle_that_nobody_measured() -> None:
+    """No scrape of the proxy lies in the hold, and as many bytes went through it as ever."""
+    story = replace(THROTTLE, before=56.0)
+    free = they.proxy_bytes(replace(story, kind="pods.kill"))
+    record = replace(told(story), series={**told(story).series, "proxy_bytes": free})
+    assert shown(record)["struck"] is False
+    assert shown(read_every("proxy_bytes", 30, 0.1)(record))["struck"] is None
+
+
+def delayed(asked_ms: int, before: float, during: float) -> Record:
+    """Every call takes so long before the fault, and so long from then on."""
+    record = told()
+    calls = they.gateway_calls(replace(SLOW, kind="pods.kill"))
+    sums = []
+    for one in calls[CALLS]["data"]["result"]:
+        then = [(at, float(text)) for at, text in one["values"]]
+        at_fault = next(value for at, value in then if at >= WALL)
+        spent = [
+            [at, repr(min(value, at_fault) * before + max(0.0, value - at_fault) * during)]
+            for at, value in then
+        ]
+        sums.append({**one, "values": spent})
+    asked = {"proxy": PRIMARY, "latency_ms": asked_ms}
+    events = tuple({**e, "asked": asked} if e["event"] == "fault" else e for e in record.events)
+    slow = replace(record, events=events, series={**record.series, **calls})
+    return answering(slow, "gateway_calls_sum", sums)
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "before", "during", "expected"),
+    [
+        (500, 0.45, 0.45, False),  # it was as slow before
+        (500, 0.45, 0.84, False),
+        (500, 0.45, 0.86, True),
+        (8000, 0.02, 1.7, True),  # callers give up after 2 s
+        (8000, 0.02, 1.5, False),
+        (8000, 1.7, 2.0, False),  # they were about to
+        (8000, 1.5, 1.8, False),
+    ],
+)
+def test_slowed_is_measured_against_the_time_before(
+    asked_ms: int, before: float, during: float, expected: bool
+) -> None:
+    assert shown(delayed(asked_ms, before, during))["struck"] is expected
+
+
+def test_a_replica_born_in_the_hold_counts_from_zero() -> None:
+    """It met the fault as the others did, and was first scraped after some calls had failed."""
+    failing = more(CALLS, 5, lambda at: at - 2, **called("new", "refused"))(told(CUT))
+    record = more(CALLS, 5, lambda _: 0.0, **called("new", "ok"))(failing)
+    assert shown(record) == {"exposed": True, "struck": True, "lasting": True}
+    assert "after the fault 46 calls to pix-primary failed" in proofs(record)["struck"].why
 
 
 def test_other_gateways_say_nothing() -> None:

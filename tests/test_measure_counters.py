@@ -124,6 +124,15 @@ def test_a_series_that_vanished_is_no_data() -> None:
     assert increase(series(10.0, 12.0, 15.0), 0.0, 20.0) is None
 
 
+def test_a_window_without_a_sample_is_no_data() -> None:
+    """Scrapes lie 30 s apart: the same old value at both ends is not a rise of zero."""
+    rarely = series(10.0, 12.0, 15.0, every=30)
+    assert increase(rarely, 31.0, 59.0) is None
+    assert increase(rarely, 31.0, 60.0) == 3.0
+    scraped = [0.0, 30.0, 60.0, 90.0]
+    assert increase(series(4.0, start=90.0), 31.0, 59.0, scraped) is None
+
+
 def test_a_series_that_began_too_late_is_no_data() -> None:
     assert increase(series(10.0, 12.0, start=5.0), 0.0, 6.0) is None
 

@@ -51,7 +51,7 @@ def recovery(judgement: Judgement) -> Any:
     return next(one.value for one in judgement.observations if one.name == "recovery")
 
 
-SEEN = [(-6.0, False), (-1.0, False), (0.2, True), *((5.0 * n, True) for n in range(1, 8))]
+SEEN = [(-6.0, False), (-1.0, False), (0.2, True), *((5.0 * n, True) for n in range(1, 11))]
 
 
 # ── marks ─────────────────────────────────────────────────────────────────────────────────────────
@@ -125,10 +125,17 @@ def test_a_probe_that_saw_nothing_shows_nothing() -> None:
     [
         [(at, None if at == 15.0 else there) for at, there in SEEN],
         [one for one in SEEN if not 5.0 < one[0] < 20.0],
+        SEEN[:4],
         [(at, None) for at, _ in SEEN],
         [],
     ],
-    ids=["a look that failed", "a hole of 15 s", "never could look", "never looked"],
+    ids=[
+        "a look that failed",
+        "a hole of 15 s",
+        "not to the end",
+        "never could look",
+        "never looked",
+    ],
 )
 def test_a_probe_that_could_not_look_is_no_witness(
     looks: Sequence[tuple[float, bool | None]],

@@ -48,8 +48,8 @@ def ended(record: Record, stop_ns: int) -> tuple[int, int]:
     return there[-1], int(looks[gone[0]]["mono_ns"])
 
 
-def proofs(record: Record) -> tuple[Proof, ...]:
-    """What the named probe shows; without one nothing is shown."""
+def proofs(record: Record, stop_ns: int) -> tuple[Proof, ...]:
+    """What the named probe shows, up to the end of sending; without one nothing is shown."""
     name = str(record.plan.get("witness") or "")
     if not name:
         why = "no probe was named that could have seen it, and a mark is no witness"
@@ -61,15 +61,18 @@ def proofs(record: Record) -> tuple[Proof, ...]:
         return tuple(Proof(one, False, why) for one in ("exposed", "struck", "lasting"))
     clear = sum(one["in_place"] is False for one in looks[:first])
     exposed = Proof("exposed", True if clear else None, f"{name} saw none {clear} times before")
-    return exposed, Proof("struck", True, f"{name} saw it"), _lasting(name, looks[first:])
+    return exposed, Proof("struck", True, f"{name} saw it"), _lasting(name, looks[first:], stop_ns)
 
 
-def _lasting(name: str, looks: Sequence[Json]) -> Proof:
+def _lasting(name: str, looks: Sequence[Json], stop_ns: int) -> Proof:
+    """Was it seen without a gap until it was gone, or until the end if nobody saw it go?"""
     gone = next((n for n, one in enumerate(looks) if one["in_place"] is False), len(looks))
     during = looks[:gone]
     blind = sum(one["in_place"] is None for one in during)
     instants = [int(one["looked_ns"]) for one in looks[: gone + 1]]
-    hole_s = max((b - a for a, b in pairwise(instants)), default=0) / SECOND
+    if gone == len(looks):
+        instants.append(stop_ns)
+    hole_s = max(b - a for a, b in pairwise(instants)) / SECOND
     why = f"{name} saw it {len(during) - blind} times, {hole_s:.1f} s apart at most"
     if blind or hole_s > _GAP_S:
         return Proof("lasting", None, f"{why}, and could not look {blind} times")

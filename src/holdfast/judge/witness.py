@@ -6,17 +6,17 @@ traffic shows the fault. *Lasting*: it was read back all along, and as the last 
 
 from collections.abc import Iterable
 from itertools import pairwise
+from math import inf
 
 from holdfast.clock import SECOND
 from holdfast.judge import observed
-from holdfast.judge.counts import Counts
+from holdfast.judge.counts import APART_S, Counts
 from holdfast.judge.proof import Proof
 from holdfast.judge.timeline import Timeline
 from holdfast.model import Json, Record, Window
 
 _AFTER_S = 1.0  # traffic that was under way when the fault took effect does not speak of it
 _GONE_S = 3.0  # the entrance may need so long to notice that an upstream is gone
-_FLAT_S = 5.0  # counters that are flat for less time may only not have been read
 _READ_EVERY_S = 5.0
 _READ_SLACK_S = 5.0  # one read-back may be late by so much before the proof has a hole
 _LAST_ACT_S = 5.0  # the last read-back may precede the undo by at most so much
@@ -30,7 +30,7 @@ def witness(record: Record, timeline: Timeline, counts: Counts) -> tuple[Proof, 
     if timeline.without_fault:
         return ()
     if observed.is_observed(record):
-        return observed.proofs(record)
+        return observed.proofs(record, timeline.stop_ns)
     if fault is None:
         return tuple(
             Proof(name, False, "no fault took effect") for name in ("exposed", "struck", "lasting")
@@ -46,19 +46,27 @@ def witness(record: Record, timeline: Timeline, counts: Counts) -> tuple[Proof, 
             _lasting(record, timeline),
         )
     return (
-        _pods_exposed(counts, timeline, fault),
+        _pods_exposed(counts, fault),
         _pods_struck(counts, timeline, fault),
         _lasting(record, timeline),
     )
 
 
 def _gateway_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
+    """Customers' calls up to the fault; bytes in all of the phase before it.
+
+    Toxiproxy counts the bytes of a connection when it closes, which may be long after a call.
+    """
+    recent = counts.recent("gateway_calls_count")
     for proxy in sorted({str(target["proxy"]) for target in fault["targets"]}):
         carried = counts.proxy_bytes(proxy, timeline.before)
-        calls = counts.calls(proxy, timeline.before)
+        calls = counts.customers_calls(proxy, recent)
         if carried is None or calls is None:
             return Proof("exposed", None, f"the counters of {proxy} before the fault are missing")
-        if carried <= 0 or calls <= 0:
+        if calls <= 0:
+            why = f"no call of customers to {proxy} succeeded in the {_last(recent)}"
+            return Proof("exposed", False, why)
+        if carried <= 0:
             return Proof(
                 "exposed",
                 False,
@@ -70,8 +78,15 @@ def _gateway_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
         if seen < hit:
             why = f"only {seen} of {hit} instances of Toxiproxy carried traffic of {proxy}"
             return Proof("exposed", False, why)
-        why = f"{calls:.0f} calls and {carried:.0f} bytes went through {proxy} before the fault"
+        why = (
+            f"{calls:.0f} calls to {proxy} succeeded in the {_last(recent)}, and {carried:.0f}"
+            " bytes went through its proxy"
+        )
     return Proof("exposed", True, why)
+
+
+def _last(recent: Window) -> str:
+    return f"last {recent.seconds:.0f} s before the fault"
 
 
 def _gateway_struck(counts: Counts, timeline: Timeline, fault: Json, plan: Json) -> Proof:
@@ -91,53 +106,61 @@ def _gateway_struck(counts: Counts, timeline: Timeline, fault: Json, plan: Json)
 
 
 def _slowed(counts: Counts, proxy: str, during: Window, asked_and_plan: tuple[Json, Json]) -> Proof:
-    """The mean call took 80 % of the delay asked for, or of the caller's own limit."""
+    """The mean call took longer than before by 80 % of the delay, or of what a caller waits for."""
     fault, plan = asked_and_plan
     asked = float(fault["asked"]["latency_ms"]) / 1000
     breaker = plan["environment"]["breakers"].get(proxy)
-    limit = float(breaker["call_limit"]) if breaker else asked
+    limit = float(breaker["call_limit"]) if breaker else inf
     mean, number = counts.mean_call_s(proxy, during)
     if mean is None:
         return Proof("struck", None, f"no call to {proxy} was counted after the fault")
-    least = _SHOWN * min(asked, limit)
-    gave_up = f"; callers give up after {limit:g} s" if limit < asked else ""
+    usual, _ = counts.mean_call_s(proxy, counts.recent("gateway_calls_count"))
+    if usual is None:
+        return Proof("struck", None, f"how long a call to {proxy} took before is not known")
+    cut_short = usual + asked > limit
+    gave_up = f"; callers give up after {limit:g} s" if cut_short else ""
     why = (
         f"after the fault {number:.0f} calls to {proxy} took {mean:.2f} s on average, where"
-        f" {asked:g} s were added{gave_up}"
+        f" {asked:g} s were added to {usual:.2f} s{gave_up}"
     )
-    return Proof("struck", mean >= least, why)
+    shown = mean - usual >= _SHOWN * (min(usual + asked, limit) - usual)
+    return Proof("struck", shown and (not cut_short or usual < _SHOWN * limit), why)
 
 
 def _throttled(counts: Counts, proxy: str, windows: tuple[Window, Window], fault: Json) -> Proof:
-    before, during = windows
     asked = float(fault["asked"]["rate_kbps"]) * 1000  # Toxiproxy's rate is in KB/s
-    carried = [counts.proxy_bytes(proxy, window) for window in windows]
-    if carried[0] is None or carried[1] is None or not before.seconds or not during.seconds:
+    before, during = (counts.proxy_rate(proxy, window) for window in windows)
+    if before is None or during is None:
         return Proof("struck", None, f"the bytes through {proxy} are missing")
-    rates = carried[0] / before.seconds, carried[1] / during.seconds
-    why = f"{rates[0]:.0f} B/s went through {proxy} before the fault, {rates[1]:.0f} B/s after it"
-    return Proof("struck", rates[0] > asked >= rates[1] / _THROTTLE_SLACK, why)
+    why = f"{before:.0f} B/s went through {proxy} before the fault, {during:.0f} B/s after it"
+    return Proof("struck", before > asked >= during / _THROTTLE_SLACK, why)
 
 
-def _pods_exposed(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
-    uids = _uids(fault)
-    served = [counts.served(uid, timeline.before) for uid in uids]
+def _pods_exposed(counts: Counts, fault: Json) -> Proof:
+    uids, recent = _uids(fault), counts.recent("entrance_count")
+    served = [counts.served(uid, recent) for uid in uids]
     if not uids or any(one is None for one in served):
         return Proof("exposed", None, "the entrance did not count what the targets served")
-    total = sum(one or 0.0 for one in served)
-    why = f"before the fault the entrance had {total:.0f} requests answered by the targets"
+    why = (
+        f"in the {_last(recent)} the entrance had"
+        f" {sum(one or 0.0 for one in served):.0f} requests answered by the targets"
+    )
     return Proof("exposed", all(one for one in served), why)
 
 
 def _pods_struck(counts: Counts, timeline: Timeline, fault: Json) -> Proof:
-    """The entrance's counters of the targets are present, and flat."""
+    """The entrance's counters of the targets are present, and flat: no answer, not even a bad one.
+
+    What the entrance itself says in the place of an upstream that does not answer is none.
+    """
     during = _from(int(fault["returned_ns"]), _GONE_S, timeline.hold)
-    if during.seconds < _FLAT_S:
+    if during.seconds < APART_S:
         return Proof("struck", None, f"the hold was too short: {timeline.hold.seconds:.1f} s")
-    served = [counts.served(uid, during) for uid in _uids(fault)]
-    if not served or any(one is None for one in served):
-        return Proof("struck", None, "the entrance's counters of the targets vanished")
-    total = sum(one or 0.0 for one in served)
+    answered = [counts.answered(uid, during) for uid in _uids(fault)]
+    if not answered or any(one is None for one in answered):
+        why = "the entrance's counters of the targets vanished, or were not read often enough"
+        return Proof("struck", None, why)
+    total = sum(one or 0.0 for one in answered)
     why = f"from {_GONE_S:g} s after the fault the targets answered {total:.0f} more requests"
     return Proof("struck", total == 0, why)
 

@@ -23,6 +23,7 @@ from holdfast.measure.counters import (
     parse,
     resets,
     scrapes,
+    spacing,
     value_at,
 )
 from holdfast.measure.looks import Look, below_twice, upper_bound_twice
@@ -80,6 +81,7 @@ __all__ = [
     "resets",
     "returned_to_closed",
     "scrapes",
+    "spacing",
     "states",
     "tolerance",
     "upper_bound",

@@ -123,11 +123,13 @@ def increase(
     """By how much a counter rose in the window; after a reset it counts on from zero.
 
     `scraped` tells when its target was scraped: a counter that was absent from the scrape before
-    its first sample was born with that sample, from zero. None when the window is not covered.
+    its first sample was born with that sample, from zero. None when the window is not covered, and
+    when it has no sample: the same old value at both of its ends is not a rise of zero.
     """
     if series.times and series.times[0] > end_s:
-        return 0.0 if _seen(scraped, start_s, series) and _seen(scraped, end_s, series) else None
-    if value_at(series, end_s) is None:
+        watched = _seen(scraped, start_s, series) and _seen(scraped, end_s, series)
+        return 0.0 if watched and _any_within(scraped, start_s, end_s) else None
+    if value_at(series, end_s) is None or not _any_within(series.times, start_s, end_s):
         return None
     before = value_at(series, start_s)
     if before is None:
@@ -140,6 +142,11 @@ def increase(
             total += value - before if value >= before else value
             before = value
     return total
+
+
+def _any_within(times: Sequence[float], start_s: float, end_s: float) -> bool:
+    """Is there an instant after the start, up to the end?"""
+    return bisect_right(times, start_s) < bisect_right(times, end_s)
 
 
 def _born_inside(series: Series, start_s: float, scraped: Sequence[float]) -> bool:
