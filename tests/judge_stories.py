@@ -20,6 +20,7 @@ from holdfast.model import Journey, Json, Record, Sample
 from holdfast.store import SAMPLES, Run
 from tests.stories import (
     BALANCE,
+    ORIGIN,
     PIX,
     WALL,
     Customers,
@@ -336,6 +337,7 @@ def load(samples: Sequence[Sample]) -> dict[str, Any]:
     counted = {name: sum(one.journey == name for one in samples) for name in names}
     return {
         "ended": "stop",
+        "start_ns": min((one.scheduled_ns for one in samples), default=ORIGIN),
         "journeys": {
             name: {"scheduled": count, "sent": count, "answered": count}
             for name, count in counted.items()

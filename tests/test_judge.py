@@ -756,6 +756,65 @@ def test_customers_who_lost_requests_before_the_breakers_opened() -> None:
     assert found(they.planned(told(story), extension=allowed)) == {"failover": HELD}
 
 
+def test_what_the_fault_cut_off_is_lost() -> None:
+    """Transfers that were under way when the gateway was cut are reset: they were due before."""
+    story = Story("gateway.cut", opens=0.75, objectives=("failover",))
+    reset = [
+        replace(one, done_ns=ns(0.02), outcome="reset", code=0)
+        if ns(-1) <= one.scheduled_ns < ns(0)
+        else one
+        for one in told(story).samples
+    ]
+    judgement = judge(they.as_customers_saw(story, told(story), reset))
+    assert they.verdicts(judgement) == {"failover": BROKEN}
+    assert value(judgement, "lost-before-opening") == 40
+
+
+def test_the_floor_is_of_the_time_in_which_customers_came() -> None:
+    """The run began 3 s before them: a mean over that time would excuse a late breaker."""
+    story = Story("gateway.cut", opens=1.6 * 0.75, objectives=("failover",))
+    record = told(story)
+    events = tuple(
+        event(story.start - 3, "anchor")
+        if one["event"] == "anchor" and one["mono_ns"] < ns(0)
+        else one
+        for one in record.events
+    )
+    calls = record.series["gateway_calls_count"]["data"]["result"]
+    idle = [
+        {
+            **one,
+            "values": [
+                [WALL + story.start - 8 + number, one["values"][4][1]] for number in range(8)
+            ]
+            + one["values"][4:],
+        }
+        for one in calls
+    ]
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": idle}}
+    series = {**record.series, "gateway_calls_count": answer}
+    judgement = judge(replace(record, events=they.numbered(events), series=series))
+    assert "its floor is 0.75 s" in they.why(judgement, "failover")
+    assert they.verdicts(judgement) == {"failover": BROKEN}
+
+
+def test_a_replica_whose_calls_are_not_known_leaves_the_floor_unknown() -> None:
+    """The rate of two replicas over three would excuse a late breaker."""
+    record = told(Story(opens=1.7 * FLOOR_S, objectives=("failover",)))
+    assert found(record) == {"failover": BROKEN}
+    late = [
+        {**one, "values": [pair for pair in one["values"] if pair[0] >= WALL + 1]}
+        if one["metric"]["pod"] == PODS[1]
+        else one
+        for one in record.series["gateway_calls_count"]["data"]["result"]
+    ]
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": late}}
+    series = {**record.series, "gateway_calls_count": answer}
+    judgement = judge(replace(record, series=series))
+    assert they.verdicts(judgement) == {"failover": UNKNOWN}
+    assert "its floor is not known" in they.why(judgement, "failover")
+
+
 # ── known truths: restart ─────────────────────────────────────────────────────────────────────────
 
 
@@ -823,6 +882,22 @@ def test_a_replica_that_was_missing_just_before_the_fault_is_wanted_back() -> No
     pods = list(record.pods)
     pods[last] = {**pods[last], "pods": pods[last]["pods"][:2]}
     assert found(replace(record, pods=tuple(pods))) == {"restart": BROKEN}
+
+
+def test_a_middle_that_nobody_saw() -> None:
+    """The replacement was ready at 6 s; it may have died and come back while nobody looked."""
+    record = told(KILLED)
+    blind = tuple(
+        {"looked_ns": one["looked_ns"], "mono_ns": one["mono_ns"], "error": "no answer"}
+        if ns(8) < one["looked_ns"] < ns(64)
+        else one
+        for one in record.pods
+    )
+    judgement = judge(replace(record, pods=blind))
+    assert they.verdicts(judgement) == {"restart": UNKNOWN}
+    assert they.why(judgement, "restart").endswith("but then nobody looked for 57 s")
+    short = [one for one in record.pods if not ns(8) < one["looked_ns"] < ns(17)]
+    assert found(replace(record, pods=tuple(short))) == {"restart": HELD}
 
 
 def test_a_replacement_that_died_again() -> None:

@@ -68,13 +68,13 @@ def _opened(name: str, ground: Ground, gateway_changes: tuple[str, list[Change]]
     """Seconds until the last replica's breaker opened, against the earliest that was possible."""
     gateway, changes = gateway_changes
     factor = float(ground.record.plan["objectives"][name]["limit"])
-    floor = _floor(ground, gateway, len(changes))
+    floor = _floor(ground, gateway, [one.pod for one in changes])
     blind = [one.why for one in changes if not one.known]
     never = [one.pod for one in changes if one.known and one.seconds is None]
     last = _last(changes)
     detail = {"floor_s": floor, "by_pod": {one.pod: one.seconds for one in changes}}
     observed = Observation("breaker-opened", last, "s", "wallet's breakers", detail=detail)
-    if never and not ground.timeline.aborted:
+    if never and not (ground.timeline.aborted or ground.timeline.ended_early):
         words = f"the breaker of {gateway} never opened in {', '.join(never)}"
         return Verdict.BROKEN, words, observed
     if blind or never or last is None or floor is None:
@@ -88,14 +88,18 @@ def _opened(name: str, ground: Ground, gateway_changes: tuple[str, list[Change]]
     return (Verdict.BROKEN if last.low > factor * floor else Verdict.UNKNOWN), words, observed
 
 
-def _floor(ground: Ground, gateway: str, pods: int) -> float | None:
-    """The earliest that it could open: enough failures at the rate before, and their hang."""
-    fault, before = ground.timeline.fault, ground.timeline.before
+def _floor(ground: Ground, gateway: str, pods: list[str]) -> float | None:
+    """The earliest that it could open: enough failures at the rate before, and their hang.
+
+    The rate is that of the time in which customers came, of every replica or of none.
+    """
+    fault, before = ground.timeline.fault, ground.timeline.served
     settings = ground.record.plan["environment"]["breakers"][gateway]
-    calls = ground.counts.calls(gateway, before)
-    if not calls or fault is None:
+    each = [ground.counts.calls(gateway, before, pod=pod) for pod in pods]
+    calls = sum(one or 0.0 for one in each)
+    if not calls or fault is None or any(one is None for one in each):
         return None
-    rate = calls / before.seconds / pods
+    rate = calls / before.seconds / len(pods)
     limit = float(settings["call_limit"])
     delay = float(fault["asked"].get("latency_ms", limit * 1000)) / 1000
     hangs = fault["kind"] in ("gateway.slow", "gateway.throttle")
@@ -139,11 +143,15 @@ def _moved(ground: Ground, gateway: str, last: Interval) -> Window:
 
 
 def _lost(ground: Ground, changes: list[Change]) -> _Part:
-    """Requests lost before every breaker was open; in all of the hold if one never was."""
+    """Requests lost before every breaker was open; in all of the hold if one never was.
+
+    Those that were under way when the fault came are among them: nobody else lost them.
+    """
     hold, last = ground.timeline.hold, _last(changes)
     end_ns = hold.end_ns if last is None else hold.start_ns + round(last.high * SECOND)
-    surely = Window(hold.start_ns, min(end_ns, hold.end_ns))
-    window = Window(surely.start_ns - ground.apart_ns, surely.end_ns + ground.apart_ns)
+    first_ns = hold.start_ns if ground.apart_ns else ground.cut_off_ns
+    surely = Window(first_ns, min(end_ns, hold.end_ns))
+    window = Window(ground.cut_off_ns, surely.end_ns + ground.apart_ns)
     paying = [one for one in ground.journeys.values() if one.money]
     tracks = {one.name: ground.samples.of_journey(one.name) for one in paying}
     lost, surely_lost = (

@@ -1,6 +1,7 @@
 """The promise that the platform keeps by itself: pods are replaced."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from math import inf
 
 from holdfast.clock import SECOND
@@ -24,16 +25,23 @@ def restart(name: str, ground: Ground) -> Judged:
         "replicas-restored", value, "s", "Kubernetes, pods seen every second", samples=len(looks)
     )
     limit = float(ground.record.plan["objectives"][name]["limit"])
-    unseen_s = (_watched_until(ground) - looks[-1][1]) / SECOND
-    if value.high <= limit and unseen_s > _UNSEEN_S:
-        verdict, why = Verdict.UNKNOWN, f"{why}, but nobody looked for the last {unseen_s:.0f} s"
-    elif value.high <= limit:
-        verdict = Verdict.HELD
+    if value.high <= limit:
+        unseen_s = _unseen_s(ground, value)
+        verdict = Verdict.HELD if unseen_s <= _UNSEEN_S else Verdict.UNKNOWN
+        if verdict is Verdict.UNKNOWN:
+            why = f"{why}, but then nobody looked for {unseen_s:.0f} s"
     elif value.low >= limit and not (when.aborted or when.ended_early):
         verdict = Verdict.BROKEN
     else:
         verdict = Verdict.UNKNOWN
     return finding(name, ground, verdict, why, observed)
+
+
+def _unseen_s(ground: Ground, restored: Interval) -> float:
+    """The longest time between two looks from the one that saw them restored until the end."""
+    began_ns = ground.timeline.began_ns
+    ends = [ended for _, ended, _ in _looks(ground) if (ended - began_ns) / SECOND >= restored.high]
+    return max(b - a for a, b in pairwise([*ends, _watched_until(ground)])) / SECOND
 
 
 def ready_before(ground: Ground) -> int | None:

@@ -1,13 +1,16 @@
 """When what happened: the instants of a run, read from its events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from holdfast.clock import SECOND, Anchor
+from holdfast.clock import SECOND, Anchor, seconds
 from holdfast.errors import InvalidInput
 from holdfast.judge import observed
 from holdfast.model import Json, Record, Window
 
+_RUNNER = "runner"
+_WAIT = ("holdfast.probes.recovery", "wait")
+_HOLD_SLACK_S = 1.0
 _DRIFT_MAX_S = 0.25  # beyond it the second source cannot be aligned (DESIGN section 4, Clock)
 
 
@@ -17,6 +20,8 @@ class Timeline:
 
     `undo_ns` is when the undo began; for a fault that cannot be undone, when the wait ended.
     `looks` holds, by phase, what the run saw when it decided whether the phase should grow.
+    `customers_ns` is when customers began; `drift_s` by how much the wall clock moved against the
+    monotonic one, at most, as any event up to the last anchor tells.
     """
 
     start: Anchor
@@ -28,6 +33,8 @@ class Timeline:
     aborted: str
     remains: str
     ended_early: str
+    customers_ns: int
+    drift_s: float
     looks: Mapping[str, Json] = field(default_factory=dict)
 
     @property
@@ -46,6 +53,11 @@ class Timeline:
         return Window(self.start.mono_ns, self.began_ns)
 
     @property
+    def served(self) -> Window:
+        """The part of it in which customers came."""
+        return Window(min(self.customers_ns, self.began_ns), self.began_ns)
+
+    @property
     def hold(self) -> Window:
         """The fault, from its effect to its undo."""
         return Window(self.began_ns, max(self.began_ns, self.undo_ns))
@@ -54,11 +66,6 @@ class Timeline:
     def after(self) -> Window:
         """From the verified undo until customers stopped."""
         return Window(self.undone_ns, max(self.undone_ns, self.stop_ns))
-
-    @property
-    def drift_s(self) -> float:
-        """By how much the wall clock moved against the monotonic one, in seconds."""
-        return abs(self.start.to_wall_ns(self.end.mono_ns) - self.end.wall_ns) / SECOND
 
     @property
     def clock_moved(self) -> bool:
@@ -84,6 +91,9 @@ def read(record: Record) -> Timeline:
         faults = [observed.fault(record, anchors[0].mono_ns)]
         undo_ns, undone_ns = observed.ended(record, stop_ns)
     broke_off = "" if _phases(events, "end") else "the record breaks off before the run's end"
+    if not broke_off and anchors[0] is anchors[-1]:
+        broke_off = "the record breaks off before the clocks were read at the run's end"
+    before_ns = _phase(events, "before", anchors[0].mono_ns)
     return Timeline(
         start=anchors[0],
         end=anchors[-1],
@@ -93,9 +103,42 @@ def read(record: Record) -> Timeline:
         stop_ns=stop_ns,
         aborted=_why(events, "abort") or broke_off,
         remains=_remains(events, faults, broke_off),
-        ended_early=_why(events, "ended_early"),
+        ended_early=_why(events, "ended_early") or _cut_short(record, faults, undo_ns),
+        customers_ns=int(record.load.get("start_ns", before_ns)),
+        drift_s=_drift_s(events, anchors),
         looks={str(one["phase"]): one for one in reversed(_named(events, "look"))},
     )
+
+
+def _cut_short(record: Record, faults: list[Json], undo_ns: int) -> str:
+    """Why the fault was not held as long as was planned; empty when it was."""
+    if not faults or observed.is_observed(record):
+        return ""
+    after_ns = _phase(record.events, "after", int(record.events[-1]["mono_ns"]))
+    undos = [one for one in _named(record.events, "undo_began") if one["mono_ns"] < after_ns]
+    by = str(undos[0].get("by", _RUNNER)) if undos else _RUNNER
+    if by != _RUNNER:
+        return f"the fault was undone by another than the runner ({by})"
+    held_s = (undo_ns - int(faults[0]["began_ns"])) / SECOND
+    asked_s = max(_at_least(record), default=0.0)
+    if held_s < asked_s - _HOLD_SLACK_S:
+        return f"the fault was held for {held_s:.1f} s, where {asked_s:g} s were planned"
+    return ""
+
+
+def _at_least(record: Record) -> Iterator[float]:
+    """How long each wait of the experiment holds the fault at least, in seconds."""
+    for activity in record.plan.get("experiment", {}).get("method", []):
+        provider = activity.get("provider", {})
+        if (provider.get("module"), provider.get("func")) == _WAIT:
+            yield seconds(provider["arguments"]["at_least"])
+
+
+def _drift_s(events: tuple[Json, ...], anchors: list[Anchor]) -> float:
+    """What was written down after the last anchor may come from another time or machine."""
+    read = [Anchor(one["mono_ns"], one["wall_ns"]) for one in events if "wall_ns" in one]
+    seen = [one for one in read if one.mono_ns <= anchors[-1].mono_ns or len(anchors) == 1]
+    return max(abs(anchors[0].to_wall_ns(one.mono_ns) - one.wall_ns) for one in seen) / SECOND
 
 
 def _remains(events: tuple[Json, ...], faults: list[Json], broke_off: str) -> str:
