@@ -49,10 +49,11 @@ def text(real: Sequence[Told], made_up: Sequence[Told], about: Machine) -> str:
     late = sum(one.late for one in real)
     sure = [one for one in real if not one.late]
     measured = (
-        f"Errors and widths in seconds; customers sent {RATE:.0f} requests a second to each."
-        f" In real time, {about.services} services ran at once, and with everything about them"
+        f"Customers sent {RATE:.0f} requests a second to each service. In real time,"
+        f" {about.services} services ran at once, and with everything about them"
         f" {about.cores_busy:.2f} cores were busy; while nothing was broken, 99.9 % of answers took"
-        f" at most {1000 * about.usual_s:.1f} ms."
+        f" at most {1000 * about.usual_s:.1f} ms. Errors and widths of holdfast's own estimates are"
+        " in milliseconds, of the usual ways in seconds."
     )
     left_out = (
         f"{late} of the {len(real)} are left out of errors, widths and shares: customers were over"
@@ -76,7 +77,7 @@ def text(real: Sequence[Told], made_up: Sequence[Told], about: Machine) -> str:
 
 def _own(told: Sequence[Told], usual_s: float) -> str:
     head = ["outage", "estimate", "trials", "late", "unknown"]
-    head += ["bias", "worst", "median width", "widest", "covered", "goal"]
+    head += ["mean error", "worst error", "median width", "widest", "covered", "goal"]
     rows = []
     for kind in KINDS:
         mine = [one for one in told if one.trial.kind == kind]
@@ -92,10 +93,10 @@ def _cells(errors: Errors) -> list[str]:
     if not errors.off:
         return ["-"] * 5
     return [
-        f"{fmean(errors.off):+.4f}",
-        f"{max(map(abs, errors.off)):.4f}",
-        f"{median(errors.widths):.4f}",
-        f"{max(errors.widths):.4f}",
+        f"{1000 * fmean(errors.off):+.1f}",
+        f"{1000 * max(map(abs, errors.off)):.1f}",
+        f"{1000 * median(errors.widths):.1f}",
+        f"{1000 * max(errors.widths):.1f}",
         f"{errors.covered:.1%}",
     ]
 

@@ -27,6 +27,7 @@ from benchmarks.outage_server import SOCKETS
 from benchmarks.outage_tables import Machine, Told
 from benchmarks.outage_trials import (
     CALM_S,
+    FLAP_S,
     KINDS,
     LIMIT_S,
     STABLE_S,
@@ -58,7 +59,7 @@ def schedule(services: int, seconds: float) -> Plan:
     for number in range(services):
         at = BEFORE_S + chance.random()
         outages = [_outage(KINDS[number % len(KINDS)], at, chance.uniform(*LONG_S), True)]
-        at = BEFORE_S + LONG_S[1] + LONG_REST_S + chance.random()
+        at = BEFORE_S + 1 + LONG_S[1] + FLAP_S + LONG_REST_S + chance.random()
         stop, turn = at + seconds, number
         while at < stop:
             lasts = chance.uniform(*SHORT_S)
