@@ -3,9 +3,9 @@
     python benchmarks/outage_server.py
 
 The first line is the plan: each service's address and its outages (kind, at which second, how
-long). The second is the instant of second 0, on the monotonic clock; until then all are well. Each
-outage is printed as a line of JSON once it has ended, with the instants at which that truly
-happened. It ends when its standard input does.
+long); `ready` answers it. The second is the instant of second 0, on the monotonic clock; until then
+all are well. Each outage is printed as a line of JSON once it has ended, with the instants at which
+that truly happened. It ends when its standard input does.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from holdfast.clock import SECOND, now_ns
 from tests.stories import JUST_S
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-SOCKETS = 300  # of a service: kept open, waiting in a hang, on their way; more, and it is behind
 BAD = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 3\r\n\r\nbad"
+SOCKETS = 300  # of a service: kept open, waiting in a hang, on their way; more, and it is behind
 
 
 class Service:
@@ -233,6 +233,7 @@ async def main() -> None:
     services = [Service(one["host"], one["port"]) for one in plan]
     for one in services:
         one.listen()
+    print("ready", flush=True)
     if start := await asyncio.to_thread(sys.stdin.readline):
         outages = (one["outages"] for one in plan)
         every = enumerate(zip(services, outages, strict=True))

@@ -45,7 +45,7 @@ class World:
         self.services.stdin.flush()
         began_ns, seen = now_ns(), 0
         while True:
-            self._look()
+            self.look()
             passed = (now_ns() - began_ns) / SECOND
             print(
                 f"\rreal time: {passed:.0f} of about {took_s:.0f} s, {seen} outages ended ",
@@ -66,7 +66,8 @@ class World:
         for line in self.services.stdout:
             lines.put(line)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Exit when somebody is gone who should be there."""
         for name, process in (("services", self.services), ("Prometheus", self.prometheus)):
             if process.poll() is not None:
                 sys.exit(f"\nthe process of the {name} ended early: exit code {process.poll()}")
@@ -114,8 +115,11 @@ def _serving(plan: Plan) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         try:
             assert process.stdin
+            assert process.stdout
             process.stdin.write(json.dumps(plan) + "\n")
             process.stdin.flush()
+            if process.stdout.readline() != "ready\n":
+                sys.exit("the services did not start: does another one of this benchmark run?")
             yield process
         finally:
             process.kill()
@@ -132,6 +136,7 @@ def cores_per_service(plan: Plan) -> float:
         before_s, at_ns = it.cpu_s(), now_ns()
         sleep(6.0)
         cores = (it.cpu_s() - before_s) * SECOND / (now_ns() - at_ns)
+        it.look()
         for one in it.sending:
             if why := too_late(one.stop()[1], []):
                 sys.exit(f"this machine is too busy to measure anything: {why}")
