@@ -15,11 +15,13 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from holdfast import context
 from holdfast.cli import main
 from holdfast.clock import SECOND, now_ns
 from holdfast.model import Record
 from holdfast.store import Run
 from tests import judge_stories as they
+from tests.conftest import written
 from tests.fakes import Broken, FakeKubernetes, FakePrometheus, absent
 from tests.judge_stories import PAID, Story, also, event, laid, told
 from tests.plan_case import HOST, Here, everything
@@ -409,14 +411,14 @@ def test_evidence_that_was_changed_after_it_was_judged_is_not_judged_again(
     story = Story(service=errors(5, 90), objectives=("recovery",))
     run = laid(told(story), tmp_path)
     assert holdfast("judge", run.folder).code == 1
-    path = run.path(name)
+    path, environment = run.path(name), its_environment(run, tmp_path)
     if change:
         path.write_bytes(change(path.read_bytes() if path.exists() else b""))
     else:
         path.unlink()
     before = run.path("manifest.json").read_bytes()
-    for command in ("judge", "report", "collect"):
-        words = refused(2, command, run.folder)
+    for command in (["judge"], ["report"], ["collect", "-e", environment]):
+        words = refused(2, *command, run.folder)
         assert name in words
         assert "changed since the run was judged" in words
     assert run.path("manifest.json").read_bytes() == before
@@ -480,14 +482,19 @@ def test_a_reader_that_has_gone_does_not_change_the_verdict(
 # ── collect and undo ──────────────────────────────────────────────────────────────────────────────
 
 
+def its_environment(run: Run, folder: Path) -> Path:
+    """The environment file that the run was made with."""
+    return written(context.of({context.KEY: str(run.folder)}), folder)
+
+
 def test_collect_keeps_what_it_had_when_nobody_answers(tmp_path: Path) -> None:
     record = told()
     environment = {**record.plan["environment"], "prometheus": {"url": absent(HOST)}}
     run = laid(they.planned(record, environment=environment), tmp_path)
-    ended = holdfast("collect", run.folder)
+    ended = holdfast("collect", run.folder, "-e", its_environment(run, tmp_path))
     assert ended.code == 0, ended
     failed = [one for one in run.records("events.jsonl") if one["event"] == "not_collected"]
-    assert len(failed) == 3
+    assert len(failed) == 4
 
 
 def pending(here: Here, toxiproxy: str) -> Run:
@@ -495,6 +502,7 @@ def pending(here: Here, toxiproxy: str) -> Run:
     run = laid(they.until(told(), 20.0), here.folder)
     plan = run.read_json("plan.json")
     plan["environment"]["toxiproxy"] = [{"url": toxiproxy}]
+    plan["environment"]["kubernetes"]["kubeconfig"] = str(here.folder / "kubeconfig")
     run.write_json("plan.json", plan)
     heal = {"url": toxiproxy, "proxy": "pix-primary", "toxic": "holdfast-x-slow"}
     intent = {"heal": "1", "state": "intent", "operation": "remove_toxic", "arguments": heal}
@@ -506,7 +514,7 @@ def test_undo_of_a_run_that_left_something(here: Here) -> None:
     url = here.document["toxiproxy"][0]["url"]
     run = pending(here, url)
     assert holdfast("judge", run.folder).code == 5
-    ended = holdfast("undo", run.folder)
+    ended = holdfast("undo", run.folder, "-e", its_environment(run, here.folder))
     assert (ended.code, ended.stderr) == (0, "")
     assert "undoing: remove_toxic" in ended.stdout
     assert "1 undone, nothing is left" in ended.stdout

@@ -1,17 +1,64 @@
 """`holdfast undo` and `holdfast stop`, as a person meets them."""
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from holdfast import lock, marks
+from holdfast import context, heal, lock, marks
 from holdfast.actions import gateway
 from holdfast.context import Context
+from holdfast.errors import Refused
+from holdfast.store import Run
 from tests.conftest import RealToxiproxy, configured, written
-from tests.fakes import FakeKubernetes, absent
+from tests.fakes import Answer, FakeKubernetes, absent, kubeconfig, serving
 from tests.test_cli import holdfast, refused
 from tests.test_reaper import clean, faults
+
+
+@dataclass
+class Stranger:
+    """A run folder whose plan names a server and a program of his."""
+
+    folder: Path
+    url: str
+    asked: list[str]
+
+    def made(self) -> Path:
+        """The folder, as it was downloaded."""
+        self.folder.mkdir(exist_ok=True)
+        config = kubeconfig(self.url)
+        command = {"command": "touch", "args": [str(self.folder / "started")]}
+        version = "client.authentication.k8s.io/v1"
+        config["users"][0]["user"] = {
+            "exec": {"apiVersion": version, "interactiveMode": "Never", **command}
+        }
+        (self.folder / "kubeconfig").write_text(json.dumps(config))
+        theirs = {"kubeconfig": str(self.folder / "kubeconfig"), "cluster_uid": "u"}
+        run = Run(self.folder)
+        environment = {
+            "name": "theirs",
+            "kubernetes": theirs,
+            "prometheus": {"url": self.url},
+            "toxiproxy": [{"url": self.url, "token_env": "PATH"}],
+            "customers": {"url": self.url, "values": {}},
+            "workload": {"namespace": "wallet", "selector": "a=b"},
+            "policy": {"namespaces": ["wallet"], "proxies": []},
+        }
+        run.write_json("plan.json", {"environment": environment})
+        toxic = {"url": self.url, "proxy": "p", "toxic": "t"}
+        heal.intend(run, "remove_toxic", toxic)
+        heal.intend(run, "uncordon", {"node": "n", "uid": "u", "run": run.id})
+        return self.folder
+
+    def started(self) -> bool:
+        """Did his program run?"""
+        return (self.folder / "started").exists()
 
 
 def test_by_hand_prints_lines_that_need_no_holdfast(
@@ -110,3 +157,141 @@ def test_the_lever_from_the_command_line(
     lifted = holdfast("stop", "-e", environment, "--lift", "--reason", "over")
     assert (lifted.code, lifted.stdout) == (0, "work may begin again\n")
     assert kubernetes.leases["holdfast"]["metadata"]["annotations"] == {}
+
+
+# ── whose systems ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[Stranger]:
+    """A folder that somebody sent: its plan leads to systems of his."""
+    asked: list[str] = []
+
+    def answer(_method: str, target: str, _body: Any) -> Answer:
+        asked.append(target)
+        return 200, {}
+
+    with serving("127.10.0.16", answer) as url:
+        yield Stranger(tmp_path / "downloaded", url, asked)
+
+
+def test_a_foreign_folder_calls_and_starts_nothing(
+    make_here: Callable[..., Context], stranger: Stranger, tmp_path: Path
+) -> None:
+    """Its kubeconfig would run a program, and its Toxiproxy would be sent any variable's value."""
+    mine = written(make_here(), tmp_path)
+    for command in (["undo"], ["collect"]):
+        words = refused(6, *command, stranger.made(), "-e", mine)
+        assert "its plan.json names" in words
+        assert "Name the run's own environment file: -e FILE" in words
+        words = refused(6, *command, stranger.made(), "-e", tmp_path / "none.yaml")
+        assert "only its plan.json says whom to call" in words
+    assert (stranger.asked, stranger.started()) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        ("toxiproxy", [{"url": "http://127.10.0.11:1", "token_env": "AWS_SECRET_ACCESS_KEY"}]),
+        ("toxiproxy", [{"url": "http://127.10.0.11:2"}]),
+        ("kubernetes", {"kubeconfig": "/elsewhere", "cluster_uid": "cluster-1"}),
+        ("kubernetes", {"cluster_uid": "cluster-2"}),
+    ],
+)
+def test_whatever_a_run_would_call_has_to_be_named_the_same_here(
+    make_here: Callable[..., Context], tmp_path: Path, part: str, named: Any
+) -> None:
+    here = make_here(toxiproxies=["http://127.10.0.11:1"])
+    mine = written(here, tmp_path)
+    assert context.confirmed(here.run.folder, mine, context.UNDOES).environment == here.environment
+    plan = here.run.read_json("plan.json")
+    before = plan["environment"][part]
+    plan["environment"][part] = named if isinstance(named, list) else before | named
+    here.run.write_json("plan.json", plan)
+    with pytest.raises(Refused, match=f"its plan.json names {part} "):
+        context.confirmed(here.run.folder, mine, context.UNDOES)
+
+
+def test_a_run_is_undone_from_where_it_was_started(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    """At three in the morning nobody names a file: `environment.yaml` lies there."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    written(here, tmp_path)
+    gateway.slow("pix-primary", 100, configuration=configured(here))
+    with contextlib.chdir(tmp_path):
+        ended = holdfast("undo", here.run.folder.relative_to(tmp_path))
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "1 undone, nothing is left" in ended.stdout
+    assert toxiproxy.toxics("pix-primary") == []
+
+
+# ── --all-mine and --by-hand ──────────────────────────────────────────────────────────────────────
+
+
+def test_all_mine_goes_on_after_a_folder_that_is_bad(
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    tmp_path: Path,
+) -> None:
+    """A plan of last year, a log that is no log: each is named, and the rest is undone."""
+    here = wallet(toxiproxies=[toxiproxy.url], proxies=["pix-primary"])
+    environment, runs = written(here, tmp_path), here.run.folder.parent.parent
+    faults(here, toxiproxy, kubernetes)
+    there = toxiproxy.toxics("pix-primary")[0]["name"]
+    arguments = {"url": toxiproxy.url, "proxy": "pix-primary", "toxic": there}
+    heal.intend(here.run, "remove_toxic", arguments)
+    lock.release(here.run, here.environment)
+    plan = here.run.read_json("plan.json")
+    bad = [Run.create(runs, name) for name in ("a-plan", "b-log")]
+    heal.intend(bad[0], "remove_toxic", arguments)
+    bad[0].write_json("plan.json", {"environment": {**plan["environment"], "last_year": 1}})
+    bad[1].append("heals.jsonl", {"state": "intent"})
+    bad[1].write_json("plan.json", plan)
+    ended = holdfast("undo", "--all-mine", "--runs", runs, "-e", environment)
+    assert ended.code == 5
+    assert all(f"error: {one.folder}: " in ended.stderr for one in bad)
+    assert clean(toxiproxy, kubernetes)
+    assert heal.pending(here.run) == []
+
+
+def test_by_hand_needs_the_log_and_no_more(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    here = make_here(toxiproxies=[toxiproxy.url], proxies=["pix-primary"])
+    gateway.slow("pix-primary", 100, configuration=configured(here))
+    here.run.path("plan.json").write_text("{}")
+    nowhere = tmp_path / "none.yaml"
+    ended = holdfast("undo", here.run.folder, "--by-hand", "-e", nowhere)
+    assert (ended.code, ended.stdout.count("curl -X DELETE ")) == (0, 1)
+    assert f"no {nowhere} tells which Toxiproxy wants a token" in ended.stderr
+    log = here.run.path("heals.jsonl")
+    log.write_bytes(log.read_bytes()[:-9] + b"\n")
+    ended = holdfast("undo", here.run.folder, "--by-hand", "-e", nowhere)
+    assert (ended.code, ended.stdout.count("curl -X DELETE ")) == (5, 1)
+    assert "is not whole; the marks on the systems tell the rest" in ended.stderr
+
+
+def test_a_line_to_paste_is_quoted_inert_and_names_the_token(
+    make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    """Whoever may name a proxy must not run what he likes in the shell of who undoes it."""
+    url = "http://127.10.0.11:1"
+    here = make_here(toxiproxies=[url])
+    plain = written(here, tmp_path)
+    evil = "a$(touch owned)\x1b[2J b"
+    toxic = marks.toxic(here.run.id, "slow", heal.expires())
+    heal.intend(here.run, "remove_toxic", {"url": url, "proxy": evil, "toxic": toxic})
+    heal.intend(here.run, "untaint", {"node": evil, "key": "k;reboot", "run": here.run.id})
+    path = "/proxies/a%24%28touch%20owned%29%1B%5B2J%20b/toxics/"
+    ended = holdfast("undo", here.run.folder, "--by-hand", "-e", plain)
+    assert ended.stdout.splitlines() == [
+        f"curl -X DELETE {url}{path}{toxic}",
+        "kubectl taint nodes 'a$(touch owned)\\x1b[2J b' 'k;reboot'-",
+    ]
+    document = yaml.safe_load(plain.read_text())
+    document["toxiproxy"][0]["token_env"] = "TOXIPROXY_TOKEN"
+    plain.write_text(yaml.safe_dump(document))
+    ended = holdfast("undo", here.run.folder, "--by-hand", "-e", plain)
+    assert ended.stdout.startswith('curl -H "Authorization: Bearer $TOXIPROXY_TOKEN" -X DELETE ')

@@ -356,5 +356,5 @@ def test_a_log_of_a_later_format_is_not_touched(
     assert "Undo it with the version that wrote it, or by hand" in str(failure)
     assert len(toxiproxy.toxics(PROXY)) == 1
     ((found,), _) = heal.found.everything(heal.open_systems(here.environment))
-    (line,) = heal.by_hand(found.heal)
+    (line,) = heal.by_hand(found.heal, {})
     assert line.startswith("curl -X DELETE"), "what a person can do without us"

@@ -6,7 +6,7 @@ again: such a run injects and heals safely and gives no verdict.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,6 +27,8 @@ from holdfast.store import Run
 ENVIRONMENT = Path("environment.yaml")
 RUNS = Path("runs")
 KEY = "holdfast_run"
+UNDOES = ("kubernetes", "toxiproxy")  # the parts of an environment that an undo calls
+COLLECTS = ("prometheus", "ledger")  # and those that are asked for their records
 _PLAIN_RATE = 40.0  # requests/s of each journey under plain `chaos run`
 
 
@@ -74,6 +76,37 @@ def of(configuration: Mapping[str, Any] | None) -> Context:
     written = plan.get("environment") if isinstance(plan, dict) else None
     place = f"{run.path('plan.json')}: environment"
     return Context(run, recorded(Environment, written, place))
+
+
+def confirmed(folder: Path, path: Path, parts: Sequence[str]) -> Context:
+    """The context of a run's folder, for who calls these parts of its environment later.
+
+    A folder may come from anywhere, and what it holds cannot prove where it was made. A kubeconfig
+    can run a program, and a `token_env` sends a variable's value: so whatever the run's plan names
+    has to be named, and in the same way, by the environment file of whoever works here.
+
+    Raises:
+        Refused: that file names something else, or is not there; nothing was called.
+        InvalidInput: one of the two cannot be read.
+    """
+    here, step = of({KEY: str(folder)}), "Name the run's own environment file: -e FILE"
+    step += "; `holdfast undo RUN --by-hand` prints lines and calls nothing"
+    if not path.is_file():
+        raise Refused(str(folder), f"only its plan.json says whom to call: no {path} is here", step)
+    mine = read_environment(path)
+    for part in parts:
+        known = [*_named(mine, part)]
+        for one in _named(here.environment, part):
+            if one not in known:
+                says = " and ".join(map(str, known)) or "none"
+                why = f"its plan.json names {part} {one}, and {path} names {says}"
+                raise Refused(str(folder), why, step)
+    return here
+
+
+def _named(environment: Environment, part: str) -> Iterator[Any]:
+    found = getattr(environment, part)
+    yield from found if isinstance(found, list) else [found] if found else []
 
 
 def packaged(name: str) -> Path:

@@ -95,7 +95,8 @@ class Reaper:
             if isinstance(error, Conflict):
                 del self._failed[key]  # it is another's now; while its mark is there, it is found
             long = self._now() - since > ALERT_S * SECOND
-            event, by_hand = "stuck" if long else "not_undone", heal.by_hand(one.heal)
+            event = "stuck" if long else "not_undone"
+            by_hand = heal.by_hand(one.heal, systems.tokens)
             self._tell({"event": event, "why": _why(error), "by_hand": by_hand, **said})
         else:
             del self._failed[key], self._since[key]

@@ -1,12 +1,18 @@
 """`holdfast undo`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from holdfast.cli import options
 from holdfast.errors import HoldfastError, InvalidInput
+from holdfast.inert import inert
+
+if TYPE_CHECKING:
+    from holdfast.model import Heal
 
 
 @click.command(
@@ -35,17 +41,22 @@ def command(
 ) -> None:
     """Undo whatever RUN has left behind, and read it back.
 
-    Works from any process, also after the runner was killed; doing it twice is harmless. Exit code
-    0: nothing is left; 5: something may remain, and is named.
+    Works from any process, also after the runner was killed; doing it twice is harmless. Only
+    systems that the environment file names, too, are called; --by-hand needs no such file. Exit
+    code 0: nothing is left; 5: something may remain, and is named.
     """
     if (run_folder is None) != all_mine:
         raise InvalidInput("undo", "it needs a run's folder, or --all-mine", "Name one of them")
-    folders = [run_folder] if run_folder else list(_all(runs))
-    clean = [_undone(folder, by_hand=by_hand) for folder in folders]
-    if all_mine:
-        click.echo(f"{len(folders)} runs looked at")
-        clean.append(_marked(environment_path, by_hand=by_hand))
-    if not all(clean):
+    one = partial(_printed if by_hand else _undone, environment_path=environment_path)
+    if run_folder:
+        clean = one(run_folder)
+    else:
+        folders = list(_all(runs))
+        each = [_tried(str(folder), partial(one, folder)) for folder in folders]
+        click.echo(f"{len(folders)} runs looked at", err=by_hand)
+        marked = partial(_marked, environment_path, by_hand=by_hand)
+        clean = all([*each, _tried("marks on the systems", marked)])
+    if not clean:
         raise click.exceptions.Exit(5)
 
 
@@ -53,26 +64,77 @@ def _all(runs: Path) -> Iterator[Path]:
     return (path.parent for path in sorted(runs.glob("*/*/plan.json")))
 
 
-def _undone(folder: Path, *, by_hand: bool) -> bool:
-    from holdfast import context, heal
+def _tried(what: str, work: Callable[[], bool]) -> bool:
+    """Is nothing left there? Whatever one folder holds keeps nobody from undoing the others."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  # it is named, and counts as something that remains
+        known = isinstance(error, HoldfastError | OSError)
+        click.echo(f"error: {inert(what)}: {inert(str(error if known else repr(error)))}", err=True)
+        return False
 
-    here = context.of({context.KEY: str(folder)})
-    pending = heal.pending(here.run)
-    for one in pending:
-        if by_hand:
-            click.echo("\n".join(heal.by_hand(one)))
-        else:
-            click.echo(f"undoing: {one.operation} {dict(one.arguments)}")
-    if by_hand:
+
+def _undone(folder: Path, *, environment_path: Path) -> bool:
+    from holdfast import context, heal
+    from holdfast.store import Run
+
+    run = Run.open(folder)
+    if heal.settled(run, "person"):
+        click.echo("nothing was left to undo")
         return True
+    pending = heal.pending(run)
+    here = context.confirmed(folder, environment_path, context.UNDOES)
+    for one in pending:
+        click.echo(inert(f"undoing: {one.operation} {dict(one.arguments)}"))
     failures = heal.undo_all(here.run, here.environment, by="person")
     for failure in failures:
-        click.echo(f"error: {failure}", err=True)
+        click.echo(inert(f"error: {failure}"), err=True)
     if not failures:
-        click.echo(
-            f"{len(pending)} undone, nothing is left" if pending else "nothing was left to undo"
-        )
+        click.echo(f"{len(pending)} undone, nothing is left" if pending else "nothing is left")
     return not failures
+
+
+def _printed(folder: Path, *, environment_path: Path) -> bool:
+    """The lines that undo a run by hand: from its log alone, whatever else is lost."""
+    from holdfast import heal
+    from holdfast.store import Run
+
+    run = Run.open(folder)
+    pending = heal.pending(run)
+    tokens = _tokens(environment_path) if pending else {}
+    whole = not heal.damaged(run)
+    if not whole:
+        click.echo(
+            f"error: {inert(str(run.path('heals.jsonl')))} is not whole; the marks on the systems "
+            "tell the rest: holdfast undo --all-mine --by-hand",
+            err=True,
+        )
+    lines = [_tried(one.id, partial(_lines, one, tokens)) for one in pending]
+    return whole and all(lines)
+
+
+def _lines(heal: "Heal", tokens: Mapping[str, str]) -> bool:
+    from holdfast.heal import by_hand
+
+    for line in by_hand(heal, tokens):
+        click.echo(inert(line))
+    return True
+
+
+def _tokens(environment_path: Path) -> Mapping[str, str]:
+    """Which Toxiproxy wants the token of which variable; nobody knows without the file."""
+    from holdfast.documents import read_environment
+    from holdfast.heal import Systems
+
+    try:
+        return Systems(read_environment(environment_path)).tokens
+    except InvalidInput:
+        click.echo(
+            f"no {inert(str(environment_path))} tells which Toxiproxy wants a token: add "
+            '-H "Authorization: Bearer $TOKEN" where one does',
+            err=True,
+        )
+        return {}
 
 
 def _marked(environment_path: Path, *, by_hand: bool) -> bool:
@@ -88,15 +150,17 @@ def _marked(environment_path: Path, *, by_hand: bool) -> bool:
     clean = not not_asked
     for one in found:
         if one.run == living:
-            click.echo(f"left alone: {one.heal.operation} of run {one.run}, which is alive")
+            alive = f"left alone: {one.heal.operation} of run {one.run}, which is alive"
+            click.echo(inert(alive))
             continue
         if by_hand:
-            click.echo("\n".join(heal.by_hand(one.heal)))
+            clean = _tried(one.heal.id, partial(_lines, one.heal, systems.tokens)) and clean
             continue
-        click.echo(f"undoing: {one.heal.operation} {dict(one.heal.arguments)} of run {one.run}")
+        what = f"undoing: {one.heal.operation} {dict(one.heal.arguments)} of run {one.run}"
+        click.echo(inert(what))
         try:
             heal.undo(one.heal, systems)
         except (HoldfastError, TimeoutError) as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(inert(f"error: {error}"), err=True)
             clean = False
     return clean

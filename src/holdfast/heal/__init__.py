@@ -40,6 +40,7 @@ __all__ = [
     "Failure",
     "Systems",
     "by_hand",
+    "damaged",
     "found",
     "injecting",
     "intend",
@@ -153,9 +154,7 @@ def undo_all(
     Heals of systems that do not answer are tried again for `retry_s` seconds. The run's events say
     who began it and how it ended.
     """
-    if not left(run):
-        if by != "runner" and _broke_off(run):
-            say(run, {"event": "undo_verified", "by": by})  # so that judging knows it, too
+    if settled(run, by):
         return []
     say(run, {"event": "undo_began", "by": by})
     with _turn(run):
@@ -177,6 +176,15 @@ def undo_all(
     else:
         say(run, {"event": "undo_verified", "by": by})
     return failures
+
+
+def settled(run: Run, by: str) -> bool:
+    """Is nothing left? Of a run that broke off it is written down, so that judging knows it."""
+    if left(run):
+        return False
+    if by != "runner" and _broke_off(run):
+        say(run, {"event": "undo_verified", "by": by})
+    return True
 
 
 def undo(heal: Heal, systems: Systems, in_flight_s: float = IN_FLIGHT_S) -> str:

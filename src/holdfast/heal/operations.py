@@ -9,6 +9,7 @@ answered.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from shlex import quote as shell
 from typing import Any
 
 from holdfast.clock import until
@@ -24,6 +25,7 @@ from holdfast.errors import (
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal
 from holdfast.toxiproxy import Proxy, Toxiproxy
+from holdfast.toxiproxy import by_hand as lines
 
 NEVER = "it was not there"  # never applied, or gone already: read, and found absent
 REMOVED = "it was taken away, and read back"
@@ -61,9 +63,18 @@ def operation(heal: Heal) -> Operation:
     return known
 
 
-def by_hand(heal: Heal) -> list[str]:
-    """The command lines, without holdfast, that do the same."""
-    return operation(heal).by_hand(**heal.arguments)
+def by_hand(heal: Heal, tokens: Mapping[str, str]) -> list[str]:
+    """The command lines, without holdfast, that do the same; no name can act in them.
+
+    `tokens` names, by URL, the variable with the token of each Toxiproxy that wants one. Only the
+    operator's own file may say that: the line sends it there.
+
+    Raises:
+        InvalidInput: not an operation of the closed list, or not its arguments.
+    """
+    known = operation(heal)
+    told = {key: str(value) for key, value in heal.arguments.items()}
+    return known.by_hand(lines.curl(tokens.get(told.get("url", ""))), **told)
 
 
 def remove_toxic(
@@ -88,7 +99,7 @@ def remove_toxic(
         raise Conflict(
             f"toxic {toxic} on {proxy} at {url}",
             f"somebody changed it from {ours} to {dict(now.attributes)}",
-            f"Ask who did it, then: {_remove_line(url, proxy, toxic)}",
+            f"Ask who did it, then: {lines.remove(url, proxy, toxic)}",
         )
     try:
         toxiproxy.remove_toxic(proxy, toxic)
@@ -182,26 +193,22 @@ def _replace(toxiproxy: Toxiproxy, found: Proxy, toxic: str) -> None:
         ) from None
 
 
-def _remove_line(url: str, proxy: str, toxic: str) -> str:
-    return f"curl -X DELETE {url}/proxies/{proxy}/toxics/{toxic}"
+def _remove_by_hand(curl: str, url: str, proxy: str, toxic: str, **_: str) -> list[str]:
+    return [lines.remove(url, proxy, toxic, curl)]
 
 
-def _remove_by_hand(url: str, proxy: str, toxic: str, **_: Any) -> list[str]:
-    return [_remove_line(url, proxy, toxic)]
+def _enable_by_hand(curl: str, url: str, proxy: str, marker: str, **_: str) -> list[str]:
+    return [lines.enable(url, proxy, curl), lines.remove(url, proxy, marker, curl)]
 
 
-def _enable_by_hand(url: str, proxy: str, marker: str, **_: Any) -> list[str]:
-    enable = f"curl -X POST {url}/proxies/{proxy} -d '{{\"enabled\": true}}'"
-    return [enable, _remove_line(url, proxy, marker)]
-
-
-def _uncordon_by_hand(node: str, **_: Any) -> list[str]:
+def _uncordon_by_hand(_curl: str, node: str, **_: str) -> list[str]:
     marks = "holdfast.io/run- holdfast.io/owner- holdfast.io/undo- holdfast.io/expires-at-"
+    node = shell(node)
     return [f"kubectl uncordon {node}", f"kubectl annotate node {node} {marks} holdfast.io/token-"]
 
 
-def _untaint_by_hand(node: str, key: str, **_: Any) -> list[str]:
-    return [f"kubectl taint nodes {node} {key}-"]
+def _untaint_by_hand(_curl: str, node: str, key: str, **_: str) -> list[str]:
+    return [f"kubectl taint nodes {shell(node)} {shell(key)}-"]
 
 
 _NOTHING: frozenset[str] = frozenset()

@@ -32,6 +32,12 @@ class Systems:
         """Every Toxiproxy, by URL."""
         return {url: self.toxiproxy(url) for url in self.urls}
 
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The names of the variables with the tokens, by URL, of those that want one."""
+        wants = self._environment.toxiproxy
+        return {one.url: one.token_env for one in wants if one.token_env}
+
     def toxiproxy(self, url: str) -> Toxiproxy:
         """The one that a heal names.
 

@@ -63,13 +63,13 @@ def cost(report: Report) -> tuple[float, bool]:
     return max(0.0, (report.ended - report.origin).total_seconds() - report.fault.start_s), False
 
 
-def recollect(folder: Path) -> Report:
+def recollect(here: Context) -> Report:
     """Ask every system again for its records of this run, judge and report.
 
     Raises:
         InvalidInput: what the run left is not as it was when it was judged.
     """
-    return _conclude(_unchanged(folder), ask=True)
+    return _conclude(_unchanged(here), ask=True)
 
 
 def rejudge(folder: Path) -> Report:
@@ -78,11 +78,10 @@ def rejudge(folder: Path) -> Report:
     Raises:
         InvalidInput: what the run left is not as it was when it was judged.
     """
-    return _conclude(_unchanged(folder), ask=False)
+    return _conclude(_unchanged(context.of({context.KEY: str(folder)})), ask=False)
 
 
-def _unchanged(folder: Path) -> Context:
-    here = context.of({context.KEY: str(folder)})
+def _unchanged(here: Context) -> Context:
     here.run.check_manifest()
     return here
 

@@ -1,12 +1,10 @@
 """What is left in Toxiproxy: toxics, and proxies that are disabled. It keeps no times."""
 
 from collections.abc import Iterator, Mapping
-from shlex import quote as shell
-from urllib.parse import quote
 
 from holdfast import marks
 from holdfast.residue.leftover import Leftover
-from holdfast.toxiproxy import Proxy
+from holdfast.toxiproxy import Proxy, by_hand
 
 
 def left(url: str, proxies: Mapping[str, Proxy]) -> Iterator[Leftover]:
@@ -16,15 +14,10 @@ def left(url: str, proxies: Mapping[str, Proxy]) -> Iterator[Leftover]:
         where = f"proxy {proxy.name} at {url}"
         cut = next((mark for mark in found.values() if mark and mark.kind == "cut"), None)
         if not proxy.enabled:
-            enable = f"curl -d '{{\"enabled\": true}}' {shell(_api(url, proxy.name))}"
-            yield _one("disabled proxy", proxy.name, where, (cut, enable))
+            yield _one("disabled proxy", proxy.name, where, (cut, by_hand.enable(url, proxy.name)))
         for name, mark in found.items():
-            remove = f"curl -X DELETE {shell(_api(url, proxy.name, 'toxics', name))}"
+            remove = by_hand.remove(url, proxy.name, name)
             yield _one("toxic", name, where, (mark, remove))
-
-
-def _api(url: str, *parts: str) -> str:
-    return "/".join([url.rstrip("/"), "proxies", *(quote(part, safe="") for part in parts)])
 
 
 def _one(what: str, name: str, where: str, told: tuple[marks.Mark | None, str]) -> Leftover:
