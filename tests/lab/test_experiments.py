@@ -11,8 +11,8 @@ from tests.lab.conftest import RunExperiment, Switch
 DEFECTS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "defects.yaml").read_text()
 )
-# 3,150 transfers decide `success`; the window holds 299 balance queries or more
-HEALTHY = {"before": "30s", "after": "30s", "load": {"pix-transfer": "105/s", "balance": "32/s"}}
+# 3,300 transfers decide `success`; the window holds 299 balance queries or more
+HEALTHY = {"before": "30s", "after": "30s", "load": {"pix-transfer": "110/s", "balance": "32/s"}}
 SHORT = {"before": "10s", "after": "10s"}
 KILL = {"kill-wallet-pods": {"at_least": "20s"}}  # nothing is held: no slower mechanism to wait for
 
