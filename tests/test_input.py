@@ -21,7 +21,8 @@ from holdfast.documents.strict_yaml import read_yaml
 from holdfast.errors import HoldfastError, InvalidInput, Unreachable
 from holdfast.inert import inert
 from holdfast.model import Sample
-from holdfast.store import SAMPLES, Run, slug
+from holdfast.store import SAMPLES, Run
+from holdfast.store.folders import slug
 from tests.fakes import Broken
 from tests.test_documents import ENVIRONMENT, changed
 from tests.test_store import EVENTS

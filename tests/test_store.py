@@ -14,8 +14,9 @@ import pytest
 
 from holdfast.errors import InvalidInput
 from holdfast.model import Sample
-from holdfast.store import RESERVE, SAMPLES, Run, parse_sample, slug, write_whole
+from holdfast.store import RESERVE, SAMPLES, Run, parse_sample, write_whole
 from holdfast.store.chain import Disk
+from holdfast.store.folders import new_folder, slug
 
 EVENTS = "events.jsonl"
 HEADER = "journey,scheduled_ns,sent_ns,done_ns,outcome,code,id,account,amount_cents\n"
@@ -47,6 +48,12 @@ def test_a_run_has_a_folder_of_its_own(run: Run, tmp_path: Path) -> None:
     assert len(run.id) == 12
 
 
+def test_two_runs_that_begin_at_the_same_instant_have_a_folder_each(tmp_path: Path) -> None:
+    first = new_folder(tmp_path, iter(["20261125T120000.000001Z"]))
+    second = new_folder(tmp_path, iter(["20261125T120000.000001Z", "20261125T120000.000002Z"]))
+    assert (first.name, second.name) == ("20261125T120000.000001Z", "20261125T120000.000002Z")
+
+
 def test_files_are_for_their_owner_only(run: Run) -> None:
     """They hold accounts, and where everything is."""
     before = os.umask(0)
@@ -62,7 +69,7 @@ def test_files_are_for_their_owner_only(run: Run) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(InvalidInput, match=r"runs.*cannot be made.*Name another folder"):
+    with pytest.raises(InvalidInput, match=r"runs.*can be made.*Name another folder"):
         Run.create(tmp_path / "runs", "x")
 
 

@@ -6,18 +6,16 @@ import hashlib
 import json
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from holdfast.clock import utc_now
 from holdfast.errors import InvalidInput
 from holdfast.model import Json, Record, Sample, plain
 from holdfast.redact import redacted
 from holdfast.samples import Samples
-from holdfast.store import chain, manifest
+from holdfast.store import chain, folders, manifest
 
 RESERVE = manifest.RESERVE
 RESERVE_BYTES = 1 << 20
@@ -43,18 +41,7 @@ class Run:
         Raises:
             InvalidInput: it cannot be made there.
         """
-        stamp = utc_now().strftime("%Y%m%dT%H%M%S.%fZ")
-        folder = root / slug(experiment) / stamp
-        try:
-            for one in (root, folder.parent):
-                _make_folder(one, exist_ok=True)
-            for one in (folder, folder / "samples", folder / "series"):
-                _make_folder(one)
-        except OSError as error:
-            raise InvalidInput(
-                str(folder), f"it cannot be made: {error.strerror}", "Name another folder for runs"
-            ) from None
-        return cls(folder)
+        return cls(folders.make(root, folders.slug(experiment)))
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -63,7 +50,7 @@ class Run:
             raise InvalidInput(
                 str(folder), "it has no plan.json, so it is not a run folder", "Name a run's folder"
             )
-        _check_plain(folder)
+        folders.check_plain(folder)
         return cls(folder)
 
     def path(self, name: str) -> Path:
@@ -267,29 +254,3 @@ def _id(folder: Path) -> str:
     if known := re.match(r"[0-9a-f]{12}(?= )", str(holder)):
         return known[0]
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
-
-
-def _check_plain(folder: Path) -> None:
-    """Only plain files belong there: a link would lead out of it, a pipe would never end."""
-    for above, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            try:
-                mode = Path(above, name).lstat().st_mode
-            except FileNotFoundError:
-                continue  # a file that was being written has its name by now
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise InvalidInput(
-                    f"{above}/{name}", "it is a link, a pipe or a device", "Do not trust this run"
-                )
-
-
-def _make_folder(folder: Path, *, exist_ok: bool = False) -> None:
-    """Make a folder, and those above it, for its owner only; one that is there stays as it is."""
-    for above in (*reversed(folder.parents), folder):
-        if not above.exists() or (above == folder and not exist_ok):
-            above.mkdir(mode=0o700, exist_ok=exist_ok)
-
-
-def slug(text: str) -> str:
-    """Lower-case letters, digits and hyphens: safe as a folder's name."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63] or "run"
