@@ -28,8 +28,8 @@ check: setup ## Format, lint, types and layout
 	$(RUN)mypy
 	$(RUN)pytest -q tests/test_layout.py
 
-test: setup ## Unit tests, and every experiment and every planted defect on the real lab
-	$(RUN)pytest -q -n 2
+test: setup ## Unit tests, and every experiment and every planted defect on real labs, side by side
+	$(RUN)pytest -q -n 3
 
 test-unit: setup ## Unit tests only: seconds, no lab
 	$(RUN)pytest -q --ignore tests/lab

@@ -27,31 +27,36 @@ from tests.fakes import FakeKubernetes, FakePrometheus, absent, serving
 TOXIPROXY_HOST = "127.10.0.11"
 settings.register_profile("untimed", deadline=None)  # how fast something is, benchmarks say
 settings.load_profile("untimed")
+MEASURING = {"test_experiments", "test_controls"}  # on a lab that no other test breaks
 WITHOUT_A_LAB = {"test_edge", "test_guard_queries"}
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """With `-n 2`, unit tests run beside the lab and its tests."""
+    """With `-n 3`, unit tests run beside two labs and their tests."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "lab" if needs_the_lab(nodeid) else "unit"
+        return group(nodeid)
 
 
-def needs_the_lab(nodeid: str) -> bool:
-    """Is it a test of the lab's group?"""
+def group(nodeid: str) -> str:
+    """Which process runs a test: that of `measuring`, of `systems`, or of `unit`."""
     path = PurePath(nodeid.partition("::")[0])
-    return path.parent.name == "lab" and path.stem not in WITHOUT_A_LAB
+    if path.parent.name != "lab" or path.stem in WITHOUT_A_LAB:
+        return "unit"
+    return "measuring" if path.stem in MEASURING else "systems"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
-    """Both groups are handed out whole."""
+    """Each group is handed out whole."""
     return SideBySide(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Unit tests stand back behind the lab beside them."""
-    if "PYTEST_XDIST_WORKER" in os.environ and not needs_the_lab(item.nodeid):
-        os.setpriority(os.PRIO_PROCESS, 0, 10)
+    """What measures goes first, then the other lab, then unit tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        nice = {"measuring": 0, "systems": 5, "unit": 10}[group(item.nodeid)]
+        if os.getpriority(os.PRIO_PROCESS, 0) < nice:
+            os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from lab.addresses import Lab
 from tests.lab.faults_case import Place, opened
 
 ROOT = Path(__file__).parent.parent.parent
-NUMBER = "2"  # a lab of its own: the one that a person works with is left alone
+# labs of their own, from 2 on, one for each process: the one that a person works with is left alone
+NUMBER = str(2 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 UP_S = 1800  # programs may have to be built first
 LATE = re.compile(r"the load generator was (\d+ ms )?late")
 
