@@ -1,12 +1,16 @@
 """Asks a program which version it is, and says why one is not good enough."""
 
+import errno
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _LIMIT = 10.0  # seconds for a program to say its version
+# a program that was just written may be open still in a child that another thread started meanwhile
+_BUSY_S = (0.01, 0.1, 1.0)
 
 
 class UnfitError(Exception):
@@ -46,15 +50,20 @@ class Executable:
         return found.group(1)
 
     def _answer(self, path: Path) -> str:
-        try:
-            done = subprocess.run(
-                (path, self.ask),
-                cwd="/",
-                capture_output=True,
-                text=True,
-                timeout=_LIMIT,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return ""
-        return done.stdout + done.stderr
+        for wait_s in _BUSY_S:
+            try:
+                done = subprocess.run(
+                    (path, self.ask),
+                    cwd="/",
+                    capture_output=True,
+                    text=True,
+                    timeout=_LIMIT,
+                    check=True,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                if getattr(error, "errno", None) != errno.ETXTBSY:
+                    return ""
+                time.sleep(wait_s)
+            else:
+                return done.stdout + done.stderr
+        return ""

@@ -146,6 +146,16 @@ def test_a_version_that_is_too_old_is_passed_over_and_said_once(
     assert sources.progress.lines == [f"not used: {old} is 1.9; needed is 2 or newer"]
 
 
+def test_a_program_that_is_still_being_written_is_asked_again(tmp_path: Path) -> None:
+    """A child that another thread started may have it open until it runs its own program."""
+    path = tool(tmp_path, "2.1")
+    writer = path.open("a")
+    closing = threading.Timer(0.05, writer.close)
+    closing.start()
+    assert TOOL.version(path) == "2.1"
+    closing.join()
+
+
 @pytest.mark.parametrize("text", ["exit 1", "echo something else", "echo tool 2.0; exit 3"])
 def test_a_program_that_does_not_say_its_version_is_not_used(tmp_path: Path, text: str) -> None:
     path = script(tmp_path / "tool", text)
