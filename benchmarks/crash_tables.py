@@ -90,7 +90,12 @@ def latency_tables(found: Found) -> list[Table]:
         (
             "seconds from the first signal, or from the stop on the lock, until the fault was gone"
             " and the run had read that back"
-        )
+        ),
+        (
+            "held by an activity: Chaos Toolkit sleeps a `pauses.after` to its end also when"
+            " SIGTERM came in the activity before it, with the fault in place; holdfast refuses"
+            " pauses"
+        ),
     ]
     return [Table("First signal, or stop, to verified gone", head, rows, notes)]
 
