@@ -132,11 +132,15 @@ class Sources:
             yield "PATH", Path(on_path)
         if wanted.distribution:
             found = self.root.glob(wanted.distribution)
-            for path in sorted(found, key=lambda path: numbers(str(path)), reverse=True):
+            for path in sorted(found, key=self._version, reverse=True):
                 yield "distribution", path
         cached = self.cache.path(wanted.source.key) / wanted.source.program
         if cached.is_file():
             yield "cache", cached
+
+    def _version(self, path: Path) -> tuple[int, ...]:
+        """The numbers in its path below the root folder, whose own path may have some, too."""
+        return numbers(str(path.relative_to(self.root)))
 
     def _say_that_we_wait(self) -> None:
         self.progress.say("another command is building or downloading: waiting for it")
