@@ -9,6 +9,7 @@ time. I3 (the lock) and I7 (secrets) have tests of their own. HYPOTHESIS_PROFILE
 import os
 import tempfile
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from holdfast import heal
-from holdfast.clock import SECOND, now_ns
+from holdfast import heal, marks
+from holdfast.clock import SECOND, now_ns, utc_now
 from holdfast.documents import Environment, recorded
 from holdfast.errors import Conflict, HoldfastError
 from holdfast.marks import of_toxic
@@ -109,6 +110,7 @@ class Healing(RuleBasedStateMachine):
         self.theirs: dict[str, dict[str, Any]] = {}
         self.edited: dict[str, dict[str, Any]] = {}
         self.acknowledged = b""
+        self.step = timedelta(0)
         self.slowest = 0.0
 
     def teardown(self) -> None:
@@ -137,7 +139,8 @@ class Healing(RuleBasedStateMachine):
         """A fault; the process may die after the intent, with the call under way, or after it."""
         began = now_ns()
         number = len(self.run.sound("heals.jsonl")[0])
-        name = heal.toxic_name(self.run, kind + "abcdefghij"[number % 10] * (number // 10 + 1))
+        word = kind + "abcdefghij"[number % 10] * (number // 10 + 1)
+        name = marks.toxic(self.run.id, word, utc_now() + self.step)
         toxic = Toxic(name, "latency", ATTRIBUTES, toxicity=1.0 if kind == "slow" else 0.0)
         undo = {"url": self.url, "proxy": PROXY}
         undo |= {"toxic": name} if kind == "slow" else {"marker": name}
@@ -186,6 +189,11 @@ class Healing(RuleBasedStateMachine):
     def systems_fail(self, faults: list[str]) -> None:
         """The next calls are not carried out, or are and are not answered."""
         self.fake.faults = faults
+
+    @rule(hours=st.sampled_from([-48, -1, 1, 48]))
+    def the_clock_steps(self, hours: int) -> None:
+        """Marks are out of date, or far from it, and no undo asks: no timestamp is believed."""
+        self.step = timedelta(hours=hours)
 
     @rule()
     def somebody_adds_a_toxic(self) -> None:
