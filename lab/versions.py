@@ -63,7 +63,7 @@ class Executable:
             except (OSError, subprocess.SubprocessError) as error:
                 if getattr(error, "errno", None) != errno.ETXTBSY:
                     return ""
-                time.sleep(wait_s)
+                time.sleep(wait_s)  # until that child runs its own program
             else:
                 return done.stdout + done.stderr
         return ""

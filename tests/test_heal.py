@@ -501,9 +501,12 @@ def test_a_system_that_comes_back_is_healed(
     here = make_here(toxiproxies=[toxiproxy.url])
     Toxiproxy(toxiproxy.url).add_toxic(PROXY, slow(here, toxiproxy.url))
     os.kill(toxiproxy.process.pid, signal.SIGSTOP)
-    waker = subprocess.Popen(
-        [sys.executable, "-c", f"import os,time;time.sleep(.5);os.kill({toxiproxy.process.pid},18)"]
+    wakes = (
+        "import os, signal, time\n"
+        "time.sleep(0.5)  # it stays frozen while the undo asks it\n"
+        f"os.kill({toxiproxy.process.pid}, signal.SIGCONT)\n"
     )
+    waker = subprocess.Popen([sys.executable, "-c", wakes])
     assert heal.undo_all(here.run, here.environment) == []
     assert waker.wait(5) == 0
     assert toxiproxy.toxics(PROXY) == []

@@ -31,7 +31,7 @@ files = [open(name, "a") for name in sys.argv[1:]]
 for file in files:
     fcntl.flock(file, fcntl.LOCK_EX)
 print("has them", flush=True)
-time.sleep(600)
+time.sleep(600)  # until it is killed
 """
 
 

@@ -89,7 +89,7 @@ def test_a_child_that_asked_for_it_dies_with_its_parent(tmp_path: Path) -> None:
         "from lab.processes import die_with_parent\n"
         "child = subprocess.Popen(['sleep', '60'], preexec_fn=die_with_parent(os.getpid()))\n"
         "print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(60)  # until it is killed\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
         assert parent.stdout

@@ -74,7 +74,7 @@ class Policy(Strict):
     max_zones: Annotated[int, Field(ge=0, le=1)] = 1
     allow_taint: bool = False
     proxies: list[str] = []
-    max_hold: Annotated[Duration, Field(validate_default=True, le=1800)] = "5m"  # type: ignore[assignment]
+    max_hold: Annotated[Duration, Field(validate_default=True, le=1800)] = "5m"  # type: ignore[assignment]  # parsed
     alerts: Alerts = Alerts()
     budget: Budget | None = None
     burn: Burn | None = None
