@@ -272,7 +272,10 @@ def test_ten_thousand_targets_are_undone_by_so_many_threads_and_no_more(
         began = now_ns()
         failures = heal.undo_all(run, here.environment)
         assert (now_ns() - began) / SECOND < 120
-    assert len(failures) == len(heal.pending(run)) == 9_900
+    assert len(failures) == 9_900
+    assert until(
+        lambda: len(heal.pending(run)) == 9_900, seconds=20
+    )  # the last records may be late
     assert "does not name this Toxiproxy any more" in str(failures[0])
     assert max(watching_threads) < 400
 

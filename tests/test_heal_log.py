@@ -15,10 +15,11 @@ import pytest
 
 from holdfast import heal, lock
 from holdfast.actions import gateway, null
-from holdfast.clock import until
+from holdfast.clock import ticks, until
 from holdfast.context import Context
+from holdfast.heal import log as heal_log
 from holdfast.store import Run
-from holdfast.store.chain import Disk
+from holdfast.store.chain import Disk, free
 from holdfast.watchdog import Watchdog
 from tests.conftest import RealToxiproxy, configured
 from tests.fakes import FakeKubernetes, absent
@@ -88,6 +89,32 @@ def test_a_process_that_is_stopped_while_it_writes_holds_no_undo_up(
     ], "what came too late is not written at all"
     assert heal.undo_all(here.run, here.environment) == []
     assert heal.pending(here.run) == []
+
+
+def test_a_log_that_others_write_to_all_the_time_is_waited_for(
+    make_here: Callable[..., Context],
+) -> None:
+    """Ten thousand undos at once are no writer that hangs: no record of theirs may be missing."""
+    run = make_here().run
+    run.append("events.jsonl", {"event": "first"})
+    with run.path("events.jsonl").open("ab", buffering=0) as theirs:
+        assert free(theirs.fileno())
+        done = began(lambda: run.append("events.jsonl", {"event": "ours"}, 0.4))
+        for _ in ticks(2.0, every=0.05):
+            theirs.write(b" ")  # of a line that is torn in the end
+    assert until(lambda: bool(done), seconds=20)
+    assert [one["event"] for one in run.records("events.jsonl")] == ["first", "ours"]
+
+
+def test_what_an_undo_says_of_itself_too_late_makes_nothing_pending(
+    make_here: Callable[..., Context],
+) -> None:
+    here = make_here()
+    arguments = {"url": "http://127.10.0.11:1", "proxy": PROXY, "toxic": "t"}
+    one = heal.intend(here.run, "remove_toxic", arguments)
+    for state, left in (("undone", []), ("undoing", []), ("stuck", []), ("active", [one])):
+        heal_log.write(here.run, one, state)
+        assert heal.pending(here.run) == left, state
 
 
 def test_a_disk_that_hangs_holds_no_undo_up(

@@ -137,8 +137,10 @@ class Place:
         return json.loads(content) if content else None
 
     def toxics(self) -> list[str]:
-        """The names of the toxics on the proxy that is hit, and whether it is closed."""
-        proxy = self.call("GET", f"/proxies/{PROXY}")
+        """The names of the toxics on the proxy that is hit, and whether it is closed or gone."""
+        proxy = self.call("GET", "/proxies").get(PROXY)
+        if proxy is None:
+            return ["gone"]
         return [one["name"] for one in proxy["toxics"]] + ([] if proxy["enabled"] else ["closed"])
 
     def node(self, name: str = NODE) -> dict[str, Any]:

@@ -17,17 +17,20 @@ HEALS = "heals.jsonl"
 EVENTS = "events.jsonl"
 WRITE_S = 1.0  # for a record of an undo, which goes on without it then
 _OVER = ("undone", "done", "irreversible")
+_MADE = ("intent", "injecting", "active")
 
 
 def pending(run: Run) -> list[Heal]:
     """What was written down and is not known to be undone, oldest first.
 
-    A damaged log is read up to the damage; the marks on the targets tell the rest.
+    A damaged log is read up to the damage; the marks on the targets tell the rest. What an undo
+    says of itself may come late: only the fault, made after it was undone, is pending again.
 
     Raises:
         InvalidInput: it was written by a later version: nothing is touched.
     """
     intended: dict[str, Heal] = {}
+    over: set[str] = set()
     for one in run.sound(HEALS)[0]:
         if int(one.get("format", 1)) > FORMAT:
             raise InvalidInput(
@@ -38,7 +41,8 @@ def pending(run: Run) -> list[Heal]:
         heal = Heal(one["heal"], one["operation"], one["arguments"])
         if one["state"] in _OVER:
             intended.pop(heal.id, None)
-        else:
+            over.add(heal.id)
+        elif one["state"] in _MADE or heal.id not in over:
             intended.setdefault(heal.id, heal)
     return list(intended.values())
 

@@ -65,7 +65,7 @@ class Run:
         On a full disk the reserve is given up, so that what is undone can still be written down.
 
         Raises:
-            TimeoutError: another process had the file for longer than `patience_s`; None waits.
+            TimeoutError: whoever had the file wrote nothing for `patience_s` seconds; None waits.
             OSError: it is not on disk, and nothing of it stays in the file.
         """
         spare = self._give_up_reserve if name in manifest.LOGS else None

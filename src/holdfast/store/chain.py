@@ -46,7 +46,7 @@ def append(
     """Append a record. `spare` makes room on a full disk, and says whether it could.
 
     Raises:
-        TimeoutError: another process had the file for longer than `patience_s`; None waits.
+        TimeoutError: whoever had the file wrote nothing for `patience_s` seconds; None waits.
         OSError: it is not on disk, and nothing of it stays in the file.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
@@ -125,8 +125,13 @@ def sync_folder(folder: Path) -> None:
 def _take_turn(file: io.FileIO, patience_s: float | None) -> None:
     if patience_s is None:
         fcntl.flock(file, fcntl.LOCK_EX)
-    elif not until(lambda: free(file), seconds=patience_s, every=0.01):
-        raise TimeoutError(f"another process writes for longer than {patience_s:g} s")
+        return
+    size = -1
+    while (now := os.fstat(file.fileno()).st_size) != size:  # a busy log is not a hung one
+        size = now
+        if until(lambda: free(file), seconds=patience_s, every=0.01):
+            return
+    raise TimeoutError(f"another process has the file, and wrote nothing for {patience_s:g} s")
 
 
 def _last(file: io.FileIO) -> tuple[bytes, int]:
