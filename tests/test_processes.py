@@ -72,6 +72,13 @@ def test_a_process_of_the_lab_is_nicer_than_customers(start: Start) -> None:
     assert processes.until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == nicer, seconds=5)
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no such kernel feature")
+def test_a_process_of_the_lab_is_nicer_than_customers_of_another_session(start: Start) -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    group = Path(f"/proc/{start().pid}/autogroup").read_text()
+    assert group.split()[1:] == ["nice", str(min(19, mine + 5))]
+
+
 def test_a_process_inherits_no_proxy(start: Start) -> None:
     assert not [name for name in processes.base_environment("x") if "proxy" in name.lower()]
 

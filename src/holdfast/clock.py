@@ -108,7 +108,27 @@ def within[T](seconds: float, work: Callable[[], T]) -> T:
         TimeoutError: it was not done by then; its daemon thread is left to itself.
     """
     wait = _Wait(deadline(seconds))
+    context = contextvars.copy_context()
+    context.run(_waits.set, wait)
+    answer = context.run(begun, work)
+    try:
+        return answer(seconds)
+    except queue.Empty:
+        raise TimeoutError(f"not done within {seconds:g} s") from None
+    finally:
+        wait.over = True  # a signal ends the wait, too
+
+
+def begun[T](work: Callable[[], T]) -> Callable[[float | None], T]:
+    """Begin `work` in a daemon thread: a signal ends the wait for it, and it keeps no process up.
+
+    Call what this returns, with the seconds to wait or None, for what `work` returns or raises.
+
+    Raises:
+        queue.Empty: then, it was not done in that time.
+    """
     answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+    context = contextvars.copy_context()
 
     def body() -> None:
         try:
@@ -116,18 +136,14 @@ def within[T](seconds: float, work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  # whatever it is, the caller raises it
             answers.put((None, error))
 
-    context = contextvars.copy_context()
-    context.run(_waits.set, wait)
-    threading.Thread(target=context.run, args=(body,), name="within", daemon=True).start()
-    try:
-        answer, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"not done within {seconds:g} s") from None
-    finally:
-        wait.over = True  # a signal ends the wait, too
-    if error is not None:
-        raise error
-    return answer  # type: ignore[return-value]  # None only where work returned it
+    def answer(seconds: float | None) -> T:
+        found, error = answers.get(timeout=seconds)
+        if error is not None:
+            raise error
+        return found  # type: ignore[return-value]  # None only where work returned it
+
+    threading.Thread(target=context.run, args=(body,), name="begun", daemon=True).start()
+    return answer
 
 
 def left_s() -> float:

@@ -1,9 +1,10 @@
 """Ask every probe again over the whole run, and keep the raw answers. Computes nothing."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from holdfast.clock import SECOND, Anchor
+from holdfast.clock import SECOND, Anchor, begun
 from holdfast.context import Context
 from holdfast.errors import HoldfastError, InvalidInput
 from holdfast.probes import breaker, landed, ledger, sla
@@ -15,12 +16,14 @@ _EDGE_S = 5.0  # asked for on each side of the run, so that its first and last s
 _LEDGER_BEFORE_S = 60.0  # others' transfers that were under way when the run began
 
 type Raw = Callable[[Context, float, float], Mapping[str, Any]]
+type Answer = Mapping[str, Any] | HoldfastError
 
 
 def collect(here: Context) -> None:
     """Write `series/`: what Prometheus, the ledger and the bank side hold about this run.
 
     A system that does not answer leaves its error in the place of the answer: no data is not zero.
+    They are asked at once; what they answer is written down in one order.
     """
     start, end = span(here)
     at_wall_s = end.wall_ns / SECOND + _EDGE_S
@@ -28,15 +31,14 @@ def collect(here: Context) -> None:
     asked: list[Raw] = [sla.raw, landed.raw, _alerts]
     if here.environment.breakers:
         asked.append(breaker.raw)
-    for question in asked:
-        for name, answer in _answers(question, here, window_s, at_wall_s).items():
-            here.run.write_answer(f"series/{name}.json", answer)
-    if (books := here.environment.ledger) is not None:
-        since = start.wall_ns / SECOND - _LEDGER_BEFORE_S
-        # before the ledger, too: what others settle while it is read is no difference
-        _rows(here, "settlements_before", lambda: ledger.settlements(books, since))
-        _rows(here, "transfers", lambda: ledger.transfers(books, since))
-        _rows(here, "settlements", lambda: ledger.settlements(books, since))
+    asking = [begun(partial(_answer, partial(one, here, window_s, at_wall_s))) for one in asked]
+    books = begun(partial(_books, here, start.wall_ns / SECOND - _LEDGER_BEFORE_S))
+    for answer in asking:
+        for name, series in _kept(here, answer(None)).items():
+            here.run.write_answer(f"series/{name}.json", series)
+    for rows in books(None):
+        for name, text in _kept(here, rows).items():
+            write_whole(here.run.path(f"series/{name}.jsonl"), text)
 
 
 def span(here: Context) -> tuple[Anchor, Anchor]:
@@ -58,18 +60,29 @@ def _alerts(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, An
     return {"alerts": Prometheus(here.environment.prometheus.url).raw(query, at_wall_s)}
 
 
-def _answers(question: Raw, here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
+def _books(here: Context, since: float) -> list[Answer]:
+    """Both sides' records. The bank side's before the ledger, too: what others settle while the
+    ledger is read is no difference."""
+    books = here.environment.ledger
+    if books is None:
+        return []
+    return [
+        _answer(lambda: {"settlements_before": ledger.settlements(books, since)}),
+        _answer(lambda: {"transfers": ledger.transfers(books, since)}),
+        _answer(lambda: {"settlements": ledger.settlements(books, since)}),
+    ]
+
+
+def _answer(ask: Callable[[], Mapping[str, Any]]) -> Answer:
     try:
-        return question(here, window_s, at_wall_s)
+        return ask()
     except HoldfastError as error:
-        here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
+        return error
+
+
+def _kept(here: Context, answer: Answer) -> Mapping[str, Any]:
+    """The answers by name; of a system that gave none it is written down why."""
+    if isinstance(answer, HoldfastError):
+        here.run.append("events.jsonl", {"event": "not_collected", "why": str(answer)})
         return {}
-
-
-def _rows(here: Context, name: str, read: Callable[[], str]) -> None:
-    try:
-        text = read()
-    except HoldfastError as error:
-        here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
-        return
-    write_whole(here.run.path(f"series/{name}.jsonl"), text)
+    return answer

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import customers, heal, lock, supervision
-from holdfast.clock import SECOND, Anchor, now_ns, sleep, ticks
+from holdfast.clock import SECOND, Anchor, begun, now_ns, sleep, ticks
 from holdfast.context import KEY, Context
 from holdfast.errors import HoldfastError, Refused
 from holdfast.plan import GROWTH, Plan
@@ -39,8 +39,7 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
     folder = Run.create(root, plan.experiment.name)
     here = Context(folder, plan.environment)
     aborted = ""
-    with Signals() as signals, _supervised(plan, here, signals):
-        load = _start_customers(plan, here)
+    with Signals() as signals, _supervised(plan, here, signals) as load:
         watches = Watch(here, load, signals.interrupt), Sums(here, signals.interrupt)
         for watch in watches:
             watch.start()
@@ -62,8 +61,8 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
 
 
 @contextlib.contextmanager
-def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[None]:
-    """With the lock, and a watchdog that undoes whatever this process leaves behind.
+def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[customers.Customers]:
+    """With the lock, customers, and a watchdog that undoes whatever this process leaves behind.
 
     Raises:
         Refused: somebody else has the lock; the run's folder is taken away again.
@@ -78,11 +77,12 @@ def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[None]:
         if isinstance(error, OSError):
             raise _no_room(here, error) from None
         raise
+    load = begun(lambda: _start_customers(plan, here))  # their process starts beside the watchdog
     watchdog = supervision.start(here.run)
     guardian = supervision.Guardian(watchdog, signals.interrupt)
     guardian.start()
     try:
-        yield
+        yield load(None)
     finally:
         guardian.stop()
         watchdog.end(wait=not heal.pending(here.run))
