@@ -32,14 +32,16 @@ def closed(gateway: str, configuration: dict[str, Any] | None = None) -> bool:
 def raw(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
     """Prometheus' raw samples of the breakers and of the calls to gateways, by name of series."""
     prometheus = Prometheus(here.environment.prometheus.url)
+    paying = [one for one in here.judged_journeys().values() if one.money]
+    limits = {limit for one in paying for limit in (one.within, one.target) if limit}
     wanted = {
-        "breaker_state": ("breaker_state", ""),
-        "breaker_entered": ("breaker_entered", ""),
-        "gateway_calls_count": ("gateway_calls", "_count"),
-        "gateway_calls_sum": ("gateway_calls", "_sum"),
-        "gateway_calls_bucket": ("gateway_calls", "_bucket"),
+        "breaker_state": ("breaker_state", "", ()),
+        "breaker_entered": ("breaker_entered", "", ()),
+        "gateway_calls_count": ("gateway_calls", "_count", ()),
+        "gateway_calls_sum": ("gateway_calls", "_sum", ()),
+        "gateway_calls_bucket": ("gateway_calls", "_bucket", sorted(limits)),
     }
     return {
-        name: prometheus.raw(raw_samples(here.named(signal), window_s, suffix), at_wall_s)
-        for name, (signal, suffix) in wanted.items()
+        name: prometheus.raw(raw_samples(here.named(signal), window_s, suffix, limits), at_wall_s)
+        for name, (signal, suffix, limits) in wanted.items()
     }

@@ -1,5 +1,6 @@
 """How long until customers were served again, and stayed so: the wait that holds a fault."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from holdfast import context
@@ -31,10 +32,15 @@ def wait(
     began = int(faults[0]["began_ns"])
     journeys, stable = here.judged_journeys(), float(here.plan()["extension"]["stable"])
     tail, samples, lasting = Tail(here.run), [], None
-    left = seconds(at_most) - (now_ns() - began) / SECOND
-    for now in ticks(left, every=_LOOK_EVERY_S):
+    least, most = min(seconds(at_least), seconds(at_most)), seconds(at_most)
+
+    def looks() -> Iterator[int]:
+        for length in (least, most):  # one falls on the end of each
+            yield from ticks(length - (now_ns() - began) / SECOND, every=_LOOK_EVERY_S)
+
+    for now in looks():
         samples += [one for one in tail.read() if one.scheduled_ns >= began]
-        if now - began < seconds(at_least) * SECOND:
+        if now - began < least * SECOND:
             continue
         # asked anew each time: a window that lasted counts only as long as no outage followed it
         lasting = first_lasting_window(samples, journeys, began, stable, now)

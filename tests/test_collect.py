@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +30,16 @@ SERIES = {
     "gateway_calls_sum",
     "gateway_calls_bucket",
 }
+PAYS = {
+    "request": {"method": "POST", "path": "/pix"},
+    "good": {"status": [201]},
+    "within": 5.0,
+    "target": 0.25,
+    "limit": 8.0,
+    "money": True,
+}
+READS = PAYS | {"within": 2.0, "target": 1.0, "money": False}
+JOURNEYS = {"pix-transfer": PAYS, "balance": READS}
 BOTH_SIDES = {"transfers.jsonl", "settlements.jsonl", "settlements_before.jsonl"}
 
 
@@ -61,7 +72,8 @@ def finished(root: Path, prometheus: str, ledger: str = "", breakers: bool = Tru
         document["breakers"] = {"pix-primary": {"failures": 10, "call_limit": 2.0}}
     environment = recorded(Environment, document, "environment")
     run = Run.create(root, "unit")
-    run.write_json("plan.json", {"environment": environment.model_dump(mode="json")})
+    plan = {"environment": environment.model_dump(mode="json"), "journeys": JOURNEYS}
+    run.write_json("plan.json", plan)
     run.append("events.jsonl", {"event": "anchor"})
     run.append("events.jsonl", {"event": "anchor"})
     return Context(run, environment)
@@ -111,7 +123,7 @@ def test_the_whole_run_is_asked_for_and_a_little_more(
     assert len(queries) == len(SERIES)
     asked = {one["query"] for one in queries}
     assert 'ALERTS{alertstate="firing"}[10s]' in asked
-    assert sum(one.endswith("{}[10s]") for one in asked) == len(SERIES) - 1
+    assert sum(one.endswith("{}[10s]") for one in asked) == len(SERIES) - 2
     assert {one["time"] for one in queries} == {f"{end.wall_ns / SECOND + 5:.3f}"}
     since = f"since={start.wall_ns / SECOND - 60:.6f}"
     assert ledger.seen == [f"GET /{one}?{since} HTTP/1.1" for one in "sts"]
@@ -122,6 +134,22 @@ def test_no_rate_is_ever_asked_for(tmp_path: Path, prometheus: FakePrometheus) -
     collect(finished(tmp_path, prometheus.url))
     assert prometheus.asked
     assert not any("rate(" in one.get("query", "") for one in prometheus.asked)
+
+
+def test_of_the_calls_to_gateways_only_buckets_at_the_limits_of_payments_are_asked_for(
+    tmp_path: Path, prometheus: FakePrometheus
+) -> None:
+    """The others are nine tenths of the answer, and nobody reads them."""
+    collect(finished(tmp_path, prometheus.url))
+    (asked,) = [
+        one["query"]
+        for one in prometheus.asked
+        if "call_duration" in one["query"] and "_bucket" in one["query"]
+    ]
+    assert asked.endswith(r"""_bucket{le=~"0\\.250*|5(\\.0*)?"}[10s]""")
+    wanted = re.compile(r"0\.250*|5(\.0*)?")
+    assert all(wanted.fullmatch(one) for one in ("0.25", "0.250", "5", "5.0", "5."))
+    assert not any(wanted.fullmatch(one) for one in ("0.2", "0125", "0.255", "15", "5.5", "50"))
 
 
 def test_what_is_not_there_is_not_asked_for(tmp_path: Path, prometheus: FakePrometheus) -> None:

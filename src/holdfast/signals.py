@@ -7,6 +7,7 @@ be seen through. It misses what a series counted before its first scrape, so a s
 read too low by one scrape's worth; the fast stop is therefore taken from the customers themselves.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -50,9 +51,17 @@ _STEPS = 100  # the instants of a window at which its coverage is looked at
 NOW = "time()"  # the clock of Prometheus itself, in Unix seconds
 
 
-def raw_samples(named: Named, seconds: float, suffix: str = "") -> str:
-    """The query for every raw sample of the last so many seconds."""
-    return f"{_series(named, suffix)}[{max(1, round(seconds))}s]"
+def raw_samples(
+    named: Named, seconds: float, suffix: str = "", limits: Iterable[float] = ()
+) -> str:
+    """The query for every raw sample of the last so many seconds.
+
+    Of a histogram's buckets those of these limits, in seconds, alone; all, where none is named.
+    """
+    texts = (f"{limit:f}".rstrip("0").rstrip(".") for limit in limits)
+    each = [re.escape(text) + ("0*" if "." in text else r"(\.0*)?") for text in texts]
+    more = f'le=~"{_quoted("|".join(each))}"' if each else ""
+    return f"{_series(named, suffix, more)}[{max(1, round(seconds))}s]"
 
 
 def failed_shares(entrance: Named, windows: Iterable[int]) -> str:

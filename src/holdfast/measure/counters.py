@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from operator import lt
 from statistics import median
 from typing import Any
 
@@ -78,12 +79,11 @@ def parse(answer: Any, labels: Mapping[str, str] | None = None) -> list[Series]:
 def _series(one: Mapping[str, Any], roles: Mapping[str, str]) -> Series:
     if "histograms" in one:
         raise ValueError("native histograms cannot be read here; ask for classic buckets")
-    points = [(float(at), float(value)) for at, value in one["values"]]
-    times = [at for at, _ in points]
-    if any(not math.isfinite(at) for at in times) or any(
-        later <= earlier for earlier, later in pairwise(times)
-    ):
+    times = [float(at) for at, _ in one["values"]]
+    values = [float(value) for _, value in one["values"]]
+    if not (all(map(lt, times, times[1:])) and all(map(math.isfinite, times[:1] + times[-1:]))):
         raise ValueError("the samples of a series are not in order")
+    points = [*zip(times, values, strict=True)]
     return Series(
         {roles.get(name, name): str(value) for name, value in one["metric"].items()},
         tuple(point for point in points if math.isfinite(point[1])),

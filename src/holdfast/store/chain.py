@@ -19,6 +19,7 @@ from holdfast.errors import InvalidInput
 
 FIRST = "0" * 64
 _BLOCK = 16 << 10
+_decoded = json.JSONDecoder().raw_decode
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -103,12 +104,17 @@ def free(file: io.FileIO | int) -> bool:
 
 
 def parsed(line: bytes, place: str) -> dict[str, Any]:
-    """A line as a JSON object; the error names its place."""
+    """A line as a JSON object; the error names its place.
+
+    The decoder of `json.loads` without its looks for other encodings and for white space: a record
+    has tens of thousands of lines.
+    """
     try:
-        record = json.loads(line)
+        text = line.decode()
+        record, end = _decoded(text)
     except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
+        text, record, end = "", None, 0
+    if not isinstance(record, dict) or text[end:].strip():
         raise InvalidInput(place, "it is not a JSON object", "Do not trust this run")
     return record
 
