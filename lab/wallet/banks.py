@@ -137,7 +137,7 @@ class Banks:
             since = float(request.query.get("since", "0"))
         except ValueError:
             return web.json_response({"error": "since: expected Unix seconds"}, status=400)
-        lines = "".join(f"{json.dumps(asdict(one))}\n" for one in self.record.since(since))
+        lines = "".join(f"{json.dumps(vars(one))}\n" for one in self.record.since(since))
         return web.Response(text=lines, content_type="application/x-ndjson")
 
     async def _metrics(self, _: web.Request) -> web.Response:
