@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.clock import SECOND
+from holdfast.errors import InvalidInput
 from holdfast.judge import judge, timeline
 from holdfast.model import Record
 from tests import judge_stories as they
@@ -117,3 +118,16 @@ def test_what_was_written_down_after_the_end_says_nothing_of_the_clock() -> None
     """The answers were collected again a day later, on another machine."""
     later = event(99_999, "not_collected", why="gone") | {"wall_ns": 5}
     assert found(they.also(told(), later)) == HELD
+
+
+@pytest.mark.parametrize("where", ["phase", "customers"])
+def test_instants_that_lie_years_apart_are_no_run(where: str) -> None:
+    """Availability counts its seconds one by one: a forged instant would keep it busy for ever."""
+    record, years = told(), 30 * 365 * 86_400 * SECOND
+    if where == "phase":
+        *others, last = record.events
+        forged = replace(record, events=(*others, {**last, "mono_ns": last["mono_ns"] + years}))
+    else:
+        forged = replace(record, load={**record.load, "start_ns": -years})
+    with pytest.raises(InvalidInput, match="over a week apart"):
+        judge(forged)

@@ -11,6 +11,7 @@ from holdfast.model import Json, Record, Window
 _RUNNER = "runner"
 _WAIT = ("holdfast.probes.recovery", "wait")
 _HOLD_SLACK_S = 1.0
+_LONGEST_S = 7 * 86_400.0
 _DRIFT_MAX_S = 0.25  # beyond it the second source cannot be aligned (DESIGN section 4, Clock)
 
 
@@ -94,6 +95,10 @@ def read(record: Record) -> Timeline:
     if not broke_off and anchors[0] is anchors[-1]:
         broke_off = "the record breaks off before the clocks were read at the run's end"
     before_ns = _phase(events, "before", anchors[0].mono_ns)
+    customers_ns = int(record.load.get("start_ns", before_ns))
+    instants = [*(int(one["mono_ns"]) for one in events), customers_ns]
+    if max(instants) - min(instants) > _LONGEST_S * SECOND:  # seconds are counted one by one
+        raise InvalidInput("the run", "its instants lie over a week apart", "Do not trust this run")
     return Timeline(
         start=anchors[0],
         end=anchors[-1],
@@ -104,7 +109,7 @@ def read(record: Record) -> Timeline:
         aborted=_why(events, "abort") or broke_off,
         remains=_remains(events, faults, broke_off),
         ended_early=_why(events, "ended_early") or _cut_short(record, faults, undo_ns),
-        customers_ns=int(record.load.get("start_ns", before_ns)),
+        customers_ns=customers_ns,
         drift_s=_drift_s(events, anchors),
         looks={str(one["phase"]): one for one in reversed(_named(events, "look"))},
     )
