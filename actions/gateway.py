@@ -167,12 +167,11 @@ def _inject(
 
     Toxiproxy cannot compare fencing tokens: the lock is renewed within a call's length before it.
     """
-    lock.check(here.run, here.environment)
+    began = 0
     with heal.injecting(here.run, here.environment, heals):
-        began = now_ns()
-        for number, one in enumerate(instances):
-            if number:
-                lock.check(here.run, here.environment)
+        for one in instances:
+            lock.check(here.run, here.environment)
+            began = began or now_ns()
             change(one)
     return began
 

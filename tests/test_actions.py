@@ -1,5 +1,6 @@
 """The actions: what they hit, what they refuse, what they write down, and how it is put back."""
 
+import io
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import heal
+from holdfast import heal, lock
 from holdfast.actions import gateway, pods, undo, zones
 from holdfast.clock import SECOND, now_ns
 from holdfast.cluster import Cluster
@@ -26,6 +27,8 @@ from holdfast.errors import (
 )
 from holdfast.guard import Answers
 from holdfast.heal import pending
+from holdfast.store import Run
+from holdfast.store.chain import Disk
 from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy, configured
 from tests.fakes import FakeKubernetes, absent, serving
@@ -607,3 +610,26 @@ def test_a_signal_during_the_undo_changes_nothing_and_is_handled_afterwards(
         signal.signal(signal.SIGTERM, before)
         for one in timers:
             one.join()
+
+
+def test_the_lock_is_asked_for_after_the_last_record_before_the_call(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """A disk may take long, and another run may have the lock when it is done."""
+
+    class Slow(Disk):
+        def write(self, file: io.FileIO, line: bytes) -> None:
+            if b'"state": "injecting"' in line:
+                kubernetes.leases["holdfast"]["spec"]["holderIdentity"] = "another"
+            super().write(file, line)
+
+    here = make_here(toxiproxies=[toxiproxy.url])
+    slow = Context(Run(here.run.folder, Slow()), here.environment)
+    client = Toxiproxy(toxiproxy.url)
+    toxic = Toxic(heal.toxic_name(slow.run, "slow"), "latency", {"latency": 9, "jitter": 0})
+    was = {"url": toxiproxy.url, "proxy": "pix-primary", "toxic": toxic.name}
+    undo = heal.intend(slow.run, "remove_toxic", was)
+    with pytest.raises(lock.Lost, match="held by another now"):
+        gateway._inject(slow, [undo], [client], lambda one: one.add_toxic("pix-primary", toxic))
+    assert [one["state"] for one in slow.run.records("heals.jsonl")].count("injecting") == 2
+    assert toxiproxy.toxics("pix-primary") == []

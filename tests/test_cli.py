@@ -504,7 +504,7 @@ def pending(here: Here, toxiproxy: str) -> Run:
     plan["environment"]["toxiproxy"] = [{"url": toxiproxy}]
     plan["environment"]["kubernetes"]["kubeconfig"] = str(here.folder / "kubeconfig")
     run.write_json("plan.json", plan)
-    heal = {"url": toxiproxy, "proxy": "pix-primary", "toxic": "holdfast-x-slow"}
+    heal = {"url": toxiproxy, "proxy": "pix-primary", "toxic": f"holdfast-{run.id}-slow"}
     intent = {"heal": "1", "state": "intent", "operation": "remove_toxic", "arguments": heal}
     run.append("heals.jsonl", intent)
     return run

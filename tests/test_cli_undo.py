@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,10 @@ from holdfast.actions import gateway
 from holdfast.context import Context
 from holdfast.errors import Refused
 from holdfast.store import Run
+from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy, configured, written
 from tests.fakes import Answer, FakeKubernetes, absent, kubeconfig, serving
+from tests.meddler import Meddler
 from tests.test_cli import holdfast, refused
 from tests.test_reaper import clean, faults
 
@@ -81,6 +85,7 @@ def test_all_mine_undoes_runs_and_marks(
     """Also of a run whose folder is lost; a run that is alive is left alone."""
     here = wallet(toxiproxies=[toxiproxy.url], proxies=["pix-primary"])
     environment, runs = written(here, tmp_path), here.run.folder.parent.parent
+    here.run.append("events.jsonl", {"event": "anchor"})
     faults(here, toxiproxy, kubernetes)
     alive = holdfast("undo", "--all-mine", "--runs", runs, "-e", environment)
     assert alive.code == 0
@@ -192,9 +197,7 @@ def test_a_foreign_folder_calls_and_starts_nothing(
 @pytest.mark.parametrize(
     ("part", "named"),
     [
-        ("toxiproxy", [{"url": "http://127.10.0.11:1", "token_env": "AWS_SECRET_ACCESS_KEY"}]),
         ("toxiproxy", [{"url": "http://127.10.0.11:2"}]),
-        ("kubernetes", {"kubeconfig": "/elsewhere", "cluster_uid": "cluster-1"}),
         ("kubernetes", {"cluster_uid": "cluster-2"}),
     ],
 )
@@ -295,3 +298,129 @@ def test_a_line_to_paste_is_quoted_inert_and_names_the_token(
     plain.write_text(yaml.safe_dump(document))
     ended = holdfast("undo", here.run.folder, "--by-hand", "-e", plain)
     assert ended.stdout.startswith('curl -H "Authorization: Bearer $TOXIPROXY_TOKEN" -X DELETE ')
+
+
+@pytest.mark.parametrize("clock", ["set back", "behind"])
+def test_all_mine_believes_no_clock(
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    tmp_path: Path,
+    clock: str,
+) -> None:
+    """One that was set back makes no dead run alive; one that is behind, no live run dead."""
+    here = wallet(toxiproxies=[toxiproxy.url], proxies=["pix-primary"])
+    environment = written(here, tmp_path)
+    faults(here, toxiproxy, kubernetes)
+    lease = kubernetes.leases["holdfast"]
+    lease["spec"]["renewTime"] = "2999-01-02T03:04:05.000000Z"
+
+    def renewed(_method: str, _path: str) -> None:
+        lease["spec"]["renewTime"] = "2001-01-02T03:04:05.000000Z"
+        lease["metadata"]["resourceVersion"] += "1"
+
+    if clock == "behind":
+        kubernetes.before = renewed
+    ended = holdfast("undo", "--all-mine", "--runs", tmp_path / "none", "-e", environment)
+    assert ended.code == 0
+    assert clean(toxiproxy, kubernetes) is (clock == "set back")
+
+
+def test_all_mine_while_nobody_can_tell_which_run_is_alive(
+    toxiproxy: RealToxiproxy,
+    make_here: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    tmp_path: Path,
+) -> None:
+    """What is out of date belongs to nobody; of the rest, the lines that undo it by hand."""
+    here = make_here(toxiproxies=[toxiproxy.url], proxies=["pix-primary"])
+    environment = written(here, tmp_path)
+    fresh = heal.toxic_name(here.run, "slow")
+    old = f"holdfast-{here.run.id}-slow-until-20260102T030405Z"
+    client = Toxiproxy(toxiproxy.url)
+    client.add_toxic("pix-primary", Toxic(fresh, "latency", {"latency": 9, "jitter": 0}))
+    client.add_toxic("ted", Toxic(old, "latency", {"latency": 9, "jitter": 0}))
+    kubernetes.forbidden.add("get leases")
+    ended = holdfast("undo", "--all-mine", "--runs", tmp_path / "none", "-e", environment)
+    assert ended.code == 5
+    assert f"curl -X DELETE {toxiproxy.url}/proxies/pix-primary/toxics/{fresh}\n" in ended.stdout
+    assert "error: whether a run is alive: " in ended.stderr
+    assert [one["name"] for one in toxiproxy.toxics("pix-primary")] == [fresh]
+    assert toxiproxy.toxics("ted") == []
+
+
+def test_all_mine_goes_on_after_a_surprise(
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    tmp_path: Path,
+) -> None:
+    with Meddler(kubernetes.url) as meddler:
+        here = wallet(toxiproxies=[toxiproxy.url], proxies=["pix-primary"])
+        faults(here, toxiproxy, kubernetes)
+        lock.release(here.run, here.environment)
+        path = tmp_path / "kubeconfig"
+        path.write_text(path.read_text().replace(kubernetes.url, meddler.url))
+        meddler.answer("GET .*/nodes/node-b$", 200, "{}")
+        environment = written(here, tmp_path)
+        ended = holdfast("undo", "--all-mine", "--runs", tmp_path / "none", "-e", environment)
+    assert ended.code == 5
+    assert ended.stderr.count("error: node-b-") == 2
+    assert toxiproxy.toxics("pix-primary") == []
+    assert toxiproxy.enabled("ted")
+
+
+def test_a_line_to_paste_has_no_option_of_others(
+    make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    """A kubeconfig can run a program, and curl reads its options from any file."""
+    here = make_here(toxiproxies=["http://127.10.0.11:1"])
+    for operation, arguments in (
+        ("uncordon", {"node": "--kubeconfig=/tmp/evil", "uid": "u"}),
+        ("untaint", {"node": "n", "key": "--kubeconfig=/tmp/evil"}),
+    ):
+        heal.intend(here.run, operation, {**arguments, "run": here.run.id})
+    heal.intend(here.run, "remove_toxic", {"url": "-K/tmp/evil", "proxy": "p", "toxic": "t"})
+    ended = holdfast("undo", here.run.folder, "--by-hand", "-e", written(here, tmp_path))
+    assert (ended.code, ended.stdout) == (5, "")
+    assert ended.stderr.count("would be an option of the command") == 3
+
+
+def test_a_run_is_undone_the_way_that_leads_there_now(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    """Another kubeconfig, another variable for the token: what its plan names is never used."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    mine = written(here, tmp_path)
+    gateway.slow("pix-primary", 100, configuration=configured(here))
+    plan = here.run.read_json("plan.json")
+    plan["environment"]["kubernetes"]["kubeconfig"] = "/elsewhere"
+    plan["environment"]["toxiproxy"][0]["token_env"] = "AWS_SECRET_ACCESS_KEY"
+    here.run.write_json("plan.json", plan)
+    assert context.confirmed(here.run.folder, mine, context.UNDOES).environment == here.environment
+    assert holdfast("undo", here.run.folder, "-e", mine).code == 0
+    assert toxiproxy.toxics("pix-primary") == []
+
+
+def test_a_secret_with_the_end_of_its_line_is_not_printed(
+    make_here: Callable[..., Context], tmp_path: Path
+) -> None:
+    """A token from a file: the client quotes it, escaped, when it refuses to send it."""
+    environment = written(make_here(), tmp_path)
+    path = tmp_path / "kubeconfig"
+    document = json.loads(path.read_text())
+    document["users"][0]["user"]["token"] = "the-token-of-a-file\n"
+    path.write_text(json.dumps(document))
+    for command in (
+        ["-c", "from holdfast.cli import main; main()", "undo", "--all-mine", "-e"],
+        ["-m", "holdfast.reaper", "--once", "--environment"],
+    ):
+        ended = subprocess.run(
+            [sys.executable, *command, str(environment)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert "it cannot be called with these credentials" in ended.stdout + ended.stderr
+        assert "the-token-of" not in ended.stdout + ended.stderr

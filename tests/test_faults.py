@@ -266,7 +266,11 @@ def test_ten_thousand_targets_are_undone_by_so_many_threads_and_no_more(
         run = Run(here.run.folder, NoSync())
         for number in range(10_000):
             place = "http://127.10.0.11:1" if number % 100 else url  # the first is named nowhere
-            undo = {"url": place, "proxy": PROXY, "toxic": f"holdfast-{run.id}-slow-{number}"}
+            undo = {
+                "url": place,
+                "proxy": PROXY,
+                "toxic": f"holdfast-{run.id}-slow-until-{number:08}T000000Z",
+            }
             heal.intend(run, "remove_toxic", undo)
         assert len(heal.pending(run)) == 10_000
         began = now_ns()

@@ -32,7 +32,8 @@ def test_every_place_where_an_action_asks_a_guard_is_listed(path: str) -> None:
     changes = [one["change"]["was"] for one in ENTRIES if one["file"] == path]
     asked = re.findall(r"answers\.ask\(.*\)$", (ROOT / path).read_text(), re.MULTILINE)
     assert asked
-    assert {one for one in asked if not any(it in one for it in TOLD)} == set(changes)
+    guards = {one for one in changes if one.startswith("answers.ask(")}
+    assert {one for one in asked if not any(it in one for it in TOLD)} == guards
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[one["guard"] for one in ENTRIES])

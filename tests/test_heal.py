@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from holdfast import heal
-from holdfast.clock import SECOND, now_ns
+from holdfast.clock import SECOND, now_ns, until
 from holdfast.cluster import Cluster
 from holdfast.context import Context
 from holdfast.documents import Environment
@@ -561,3 +561,83 @@ def test_a_token_that_is_not_there(make_here: Callable[..., Context]) -> None:
     slow(here, "http://127.10.0.11:1")
     (failure,) = heal.undo_all(here.run, without_token(here.environment))
     assert "HOLDFAST_NO_SUCH_TOKEN: it is not set" in str(failure)
+
+
+# ── slow instead of gone, forged instead of ours ─────────────────────────────────────────────────
+
+
+def test_a_removal_that_was_only_slow_cuts_no_connection(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        Toxiproxy(toxiproxy.url).add_toxic(PROXY, slow(here, meddler.url))
+        meddler.hold_answer("DELETE .*/toxics/", times=None)
+        assert heal.undo_all(here.run, here.environment) == []
+        assert meddler.count(f"DELETE /proxies/{PROXY}$") == 0
+    assert toxiproxy.toxics(PROXY) == []
+
+
+def test_a_proxy_that_is_deleted_late_is_made_anew(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """Its API wakes up after all: then the toxic is gone, and a moment later the proxy."""
+    with Meddler(toxiproxy.url) as meddler:
+        here = make_here(toxiproxies=[meddler.url])
+        Toxiproxy(toxiproxy.url).add_toxic(PROXY, slow(here, meddler.url))
+        meddler.hold_request("DELETE .*/toxics/")
+        meddler.hold_request(f"DELETE /proxies/{PROXY}$")
+        wakes = threading.Timer(6.0, meddler.clear)
+        wakes.start()
+        assert heal.undo_all(here.run, here.environment) == []
+        wakes.join()
+        assert until(lambda: meddler.count(f"DELETE /proxies/{PROXY}$") == 1, seconds=5)
+    assert PROXY in toxiproxy.call("GET", "/proxies")
+
+
+@pytest.mark.parametrize("kind", ["remove_toxic", "enable_proxy", "uncordon"])
+def test_what_does_not_carry_the_run_s_own_mark_stays(
+    toxiproxy: RealToxiproxy,
+    wallet: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    kind: str,
+) -> None:
+    """A log from elsewhere may name whatever is there: it is another's."""
+    here = wallet(toxiproxies=[toxiproxy.url])
+    client, theirs = Toxiproxy(toxiproxy.url), Toxic("theirs", "bandwidth", {"rate": 9})
+    client.add_toxic(PROXY, theirs)
+    client.set_enabled(PROXY, False)
+    kubernetes.nodes["node-b"]["spec"]["unschedulable"] = True
+    kubernetes.nodes["node-b"]["metadata"]["annotations"] = {RUN: "another"}
+    uid = kubernetes.nodes["node-b"]["metadata"]["uid"]
+    proxy = {"url": toxiproxy.url, "proxy": PROXY}
+    arguments = {
+        "remove_toxic": {**proxy, "toxic": "theirs"},
+        "enable_proxy": {**proxy, "marker": "theirs"},
+        "uncordon": {"node": "node-b", "uid": uid, "run": "another"},
+    }[kind]
+    heal.intend(here.run, kind, arguments)
+    (failure,) = heal.undo_all(here.run, here.environment)
+    assert "does not carry its mark" in str(failure)
+    assert states(here.run) == ["intent", "undoing", "conflict"]
+    assert [one["name"] for one in toxiproxy.toxics(PROXY)] == ["theirs"]
+    assert not toxiproxy.enabled(PROXY)
+    assert kubernetes.nodes["node-b"]["spec"]["unschedulable"] is True
+
+
+def test_a_404_of_something_in_between_is_no_word_about_a_node(
+    wallet: Callable[..., Context], kubernetes: FakeKubernetes, tmp_path: Path
+) -> None:
+    """The node is listed: what we did to it did not go with it."""
+    with Meddler(kubernetes.url) as meddler:
+        here = wallet()
+        cordoned(here, kubernetes)
+        cluster = Cluster(here.environment.kubernetes.kubeconfig)
+        cluster.cordon(cluster.nodes()[1], heal.marks(here.run, "uncordon", "lease-1/7"))
+        path = tmp_path / "kubeconfig"
+        path.write_text(path.read_text().replace(kubernetes.url, meddler.url))
+        meddler.answer("GET .*/nodes/node-b$", 404, "<html>no such page</html>", times=1)
+        (failure,) = heal.undo_all(here.run, here.environment, retry_s=0)
+        assert "it lists node node-b, and says that it is not there" in str(failure)
+        assert heal.undo_all(here.run, here.environment) == []
+    assert "unschedulable" not in kubernetes.nodes["node-b"]["spec"]

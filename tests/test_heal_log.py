@@ -20,6 +20,7 @@ from holdfast.context import Context
 from holdfast.heal import log as heal_log
 from holdfast.store import Run
 from holdfast.store.chain import Disk, free
+from holdfast.toxiproxy import Toxic, Toxiproxy
 from holdfast.watchdog import Watchdog
 from tests.conftest import RealToxiproxy, configured
 from tests.fakes import FakeKubernetes, absent
@@ -234,3 +235,37 @@ def test_the_watchdog_of_a_run_whose_folder_is_gone_goes_on_by_the_marks(
             os.kill(toxiproxy.process.pid, signal.SIGCONT)
         assert until(lambda: not toxiproxy.toxics(PROXY), seconds=40)
         assert until(lambda: gone(watchdog), seconds=20)
+
+
+def test_a_folder_that_was_emptied_is_no_clean_run(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """Both logs are gone with everything else, again and again: the marks tell what to undo."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    here.run.append("events.jsonl", {"event": "anchor"})
+    name = heal.toxic_name(here.run, "slow")
+    client = Toxiproxy(toxiproxy.url)
+    for path in here.run.folder.iterdir():
+        if path.is_file():
+            path.unlink()
+    for _ in range(2):
+        client.add_toxic("pix-primary", Toxic(name, "latency", {"latency": 9, "jitter": 0}))
+        assert heal.undo_all(here.run, here.environment, by="watchdog") == []
+        assert toxiproxy.toxics("pix-primary") == []
+
+
+def test_a_log_that_only_an_undo_began_is_not_whole(
+    start_toxiproxy: Callable[[], RealToxiproxy], make_here: Callable[..., Context]
+) -> None:
+    """One Toxiproxy did not answer when the run went by its marks: it is asked again."""
+    both = [start_toxiproxy(), start_toxiproxy()]
+    for one in both:
+        one.create(PROXY)
+    here = make_here(toxiproxies=[one.url for one in both])
+    gateway.slow(PROXY, 100, configuration=configured(here))
+    here.run.path("heals.jsonl").unlink()
+    os.kill(both[1].process.pid, signal.SIGSTOP)
+    assert len(heal.undo_all(here.run, here.environment, by="watchdog")) == 1
+    os.kill(both[1].process.pid, signal.SIGCONT)
+    assert heal.undo_all(here.run, here.environment, by="watchdog") == []
+    assert [one.toxics(PROXY) for one in both] == [[], []]

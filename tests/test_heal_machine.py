@@ -107,6 +107,7 @@ class Healing(RuleBasedStateMachine):
         self.environment = recorded(Environment, document, "environment")
         self.run = Run.create(folder, "machine")
         self.run.write_json("plan.json", {})
+        self.run.append("events.jsonl", {"event": "anchor"})
         self.theirs: dict[str, dict[str, Any]] = {}
         self.edited: dict[str, dict[str, Any]] = {}
         self.acknowledged = b""

@@ -55,6 +55,13 @@ def test_a_secret_too_short_to_be_told_from_words_is_refused() -> None:
     assert redacted("a-short-secret.") == "a-short-secret."
 
 
+def test_a_secret_is_hidden_without_the_end_of_its_line() -> None:
+    """Who quotes it in an error may escape that end once more than it is known."""
+    keep_secret("a-token-that-was-read-from-a-file\n")
+    error = ValueError("Invalid header value b'Bearer a-token-that-was-read-from-a-file\\n'")
+    assert "a-token-that" not in redacted(repr(error))
+
+
 def test_a_key_is_hidden_line_by_line() -> None:
     keep_secret("-----BEGIN KEY-----\n" + "q" * 64 + "\n" + "r" * 64 + "\n-----END KEY-----\n")
     assert redacted(f"the log says {'r' * 64}") == "the log says [redacted]"

@@ -421,3 +421,14 @@ def test_the_command_lists_what_is_left(here: Here) -> None:
     assert whole["clean"] is False
     assert whole["leftovers"][0]["run"] == RUN
     assert list(whole["not_asked"]) == ["networkpolicies in wallet"]
+
+
+def test_the_lines_name_the_variable_with_the_token(
+    toxiproxy: RealToxiproxy, kubernetes: FakeKubernetes, tmp_path: Path
+) -> None:
+    """Without it a Toxiproxy that wants one answers 401, and the fault stays."""
+    toxiproxy.call("POST", "/proxies/ted", {"enabled": False})
+    cluster, client = Cluster(str(kubernetes.kubeconfig(tmp_path))), Toxiproxy(toxiproxy.url)
+    tokens = {toxiproxy.url: "TOXIPROXY_TOKEN"}
+    (one,) = residue.find(cluster, {toxiproxy.url: client}, set(), tokens).leftovers
+    assert one.next_step.startswith('curl -H "Authorization: Bearer $TOXIPROXY_TOKEN" -d ')

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from holdfast import heal, lock, supervision
+from holdfast import heal, lock, supervision, watchdog
 from holdfast.clock import SECOND, now_ns, until
 from holdfast.context import Context
+from holdfast.errors import HoldfastError
 from holdfast.supervision import Guardian, Watchdog
 from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy
 from tests.fakes import FakeKubernetes
+from tests.test_lock import ManualClock
 
 PROXY = "pix-primary"
 
@@ -205,6 +207,32 @@ def test_without_a_watchdog_the_lock_is_given_back_and_asked_for_again(
         assert kubernetes.leases["holdfast"]["spec"]["holderIdentity"] is None
 
 
+@pytest.mark.parametrize("amiss", ["no process", "no answer to the release"])
+def test_without_a_watchdog_no_next_fault_of_the_run_finds_the_lock(
+    toxiproxy: RealToxiproxy,
+    make_here: Callable[..., Context],
+    kubernetes: FakeKubernetes,
+    amiss: str,
+) -> None:
+    """However it failed: a fault that nobody watches would stay."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    here.run.path("lock.json").unlink()
+    kubernetes.leases.clear()
+    here.run.path("watchdog.log").mkdir()
+    if amiss != "no process":
+        here.run.path("watchdog.log").rmdir()
+        here.run.path("plan.json").write_text("{")
+
+        def before(method: str, path: str) -> None:
+            if "leases" in path and method == "GET" and here.run.path("lock.json").exists():
+                kubernetes.forbidden.add("get leases")
+
+        kubernetes.before = before
+    with pytest.raises((OSError, HoldfastError)):
+        supervision.ensure(here.run, here.environment)
+    assert lock.held(here.run) is None
+
+
 def test_a_watchdog_that_cannot_start_is_said(make_here: Callable[..., Context]) -> None:
     from holdfast.errors import Unreachable
 
@@ -212,3 +240,51 @@ def test_a_watchdog_that_cannot_start_is_said(make_here: Callable[..., Context])
     here.run.path("plan.json").write_text("{")
     with pytest.raises(Unreachable, match="the watchdog"):
         supervision.start(here.run)
+
+
+def test_a_lock_that_is_renewed_too_slowly_is_lost(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """Each answer comes in the end, and meanwhile others may take it."""
+    clock = ManualClock()
+    here = make_here()
+    dog = watchdog.Watchdog(here, clock)
+
+    def before(_method: str, path: str) -> None:
+        if "leases" in path:
+            clock.forward(5.5)
+            dog.keep_lock()
+
+    kubernetes.before = before
+    dog.renew()
+    assert "could not be renewed for 10 s" in dog.breach
+
+
+def test_an_undo_of_an_earlier_fault_is_not_taken_for_this_one(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
+) -> None:
+    """Or customers would wait for 40 s instead of two."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    here.run.append("events.jsonl", {"event": "undo_began", "by": "runner"})
+    with runner(here):
+        poison(here, toxiproxy.url)
+        lock.stop(here.environment, "incident 4711")
+        assert until(lambda: not toxiproxy.toxics(PROXY), seconds=15)
+
+
+def test_it_goes_on_whatever_became_of_the_lock_file(
+    start_toxiproxy: Callable[[], RealToxiproxy], make_here: Callable[..., Context]
+) -> None:
+    toxiproxy = start_toxiproxy()
+    toxiproxy.create(PROXY)
+    here = make_here(toxiproxies=[toxiproxy.url])
+    with runner(here) as (process, _):
+        poison(here, toxiproxy.url)
+        os.kill(toxiproxy.process.pid, signal.SIGSTOP)
+        process.kill()
+        assert until(lambda: bool(events(here, "undo_failed")), seconds=30)
+        here.run.path(lock.FILE).write_text("[]")
+        failed = len(events(here, "undo_failed"))
+        assert until(lambda: len(events(here, "undo_failed")) > failed, seconds=30)
+        os.kill(toxiproxy.process.pid, signal.SIGCONT)
+        assert until(lambda: not toxiproxy.toxics(PROXY), seconds=60)

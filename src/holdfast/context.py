@@ -15,6 +15,8 @@ from typing import Any
 from holdfast.documents import (
     Environment,
     JourneyFile,
+    Kubernetes,
+    Toxiproxy,
     read_environment,
     read_journeys,
     recorded,
@@ -83,7 +85,7 @@ def confirmed(folder: Path, path: Path, parts: Sequence[str]) -> Context:
 
     A folder may come from anywhere, and what it holds cannot prove where it was made. A kubeconfig
     can run a program, and a `token_env` sends a variable's value: so whatever the run's plan names
-    has to be named, and in the same way, by the environment file of whoever works here.
+    has to be named by the environment file of whoever works here, and is called as that file says.
 
     Raises:
         Refused: that file names something else, or is not there; nothing was called.
@@ -96,17 +98,29 @@ def confirmed(folder: Path, path: Path, parts: Sequence[str]) -> Context:
     mine = read_environment(path)
     for part in parts:
         known = [*_named(mine, part)]
+        places = [_place(one) for one in known]
         for one in _named(here.environment, part):
-            if one not in known:
+            if _place(one) not in places:
                 says = " and ".join(map(str, known)) or "none"
                 why = f"its plan.json names {part} {one}, and {path} names {says}"
                 raise Refused(str(folder), why, step)
-    return here
+    ours = {part: getattr(mine, part) for part in parts}
+    return Context(here.run, here.environment.model_copy(update=ours))
 
 
 def _named(environment: Environment, part: str) -> Iterator[Any]:
     found = getattr(environment, part)
     yield from found if isinstance(found, list) else [found] if found else []
+
+
+def _place(one: Any) -> Any:
+    """Which system it is, whatever way leads there: a cluster has a uid, Toxiproxy its URL."""
+    match one:
+        case Kubernetes():
+            return one.cluster_uid, one.namespace
+        case Toxiproxy():
+            return one.url
+    return one
 
 
 def packaged(name: str) -> Path:

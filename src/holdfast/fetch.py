@@ -132,7 +132,7 @@ def _ask(url: str, request: tuple[str, dict[str, str], str | None], limits: Limi
             raise TooSlow(_slow(limits)) from None
         except urllib3.exceptions.ProtocolError:
             raise NoAnswer("closed the connection without a whole answer") from None
-        except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise NoAnswer(f"could not be reached ({type(error).__name__})") from None
     raise NoAnswer("could not be reached (it has no address)")
 

@@ -23,6 +23,7 @@ from holdfast.documents import Environment, read_environment
 from holdfast.errors import Conflict, HoldfastError
 from holdfast.heal.found import Found, everything
 from holdfast.marks import owner
+from holdfast.redact import redacted
 
 LOOK_S = 2.0  # at the lease
 SCAN_S = 5.0  # of the targets; at once when a holder is gone
@@ -124,7 +125,8 @@ def _key(one: Found) -> str:
 
 def _told(event: dict[str, Any]) -> None:
     """One JSON line on standard output: the pod's log."""
-    sys.stdout.write(json.dumps({"at": f"{utc_now():%Y-%m-%dT%H:%M:%S.%fZ}", **event}) + "\n")
+    line = json.dumps({"at": f"{utc_now():%Y-%m-%dT%H:%M:%S.%fZ}", **event})
+    sys.stdout.write(redacted(line) + "\n")
     sys.stdout.flush()
 
 

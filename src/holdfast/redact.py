@@ -35,8 +35,9 @@ def keep_secret(value: str) -> None:
         return
     lines = [line.strip() for line in value.splitlines()[1:]]  # of a key: the first is its head
     long = [line for line in lines if len(line) >= _LINE and "-----" not in line]
+    plain = [one for one in (value.strip(),) if len(one) >= SHORTEST]  # an error may escape the end
     with _lock:
-        found = {*_known, *(form for one in (value, *long) for form in _forms(one))}
+        found = {*_known, *(form for one in (value, *plain, *long) for form in _forms(one))}
         _known = tuple(sorted(found, key=lambda one: (-len(one), one)))
 
 

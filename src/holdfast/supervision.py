@@ -4,6 +4,7 @@ It lives in a session of its own and holds a pipe from this process: when that c
 process ends, it undoes what is left. Its answers are heartbeats; silence means that nobody watches.
 """
 
+import contextlib
 import os
 import select
 import subprocess
@@ -120,8 +121,9 @@ def ensure(run: Run, environment: Environment) -> bool:
     lock.acquire(run, environment)
     try:
         start(run)
-    except HoldfastError:
-        lock.release(run, environment)
+    except (HoldfastError, OSError):
+        with contextlib.suppress(HoldfastError):
+            lock.release(run, environment)
         run.path(lock.FILE).unlink()  # so that the next fault of this run tries it again
         raise
     return True

@@ -66,7 +66,7 @@ class Watchdog:
         self._here = here
         self._now = now
         self._renewed_ns = now()
-        self._breach_ns = 0
+        self.breach_ns = 0
         self._ends_ns: int | None = None
         self._sampler = Sampler(
             here.environment,
@@ -91,6 +91,11 @@ class Watchdog:
             if self._now() - self._renewed_ns > lock.GIVE_UP_S * SECOND:
                 self.end(f"the lock could not be renewed for 10 s: {error}")
 
+    def keep_lock(self) -> None:
+        """What is renewed too slowly is lost, too: others may take it after 15 s."""
+        if self._now() - self._renewed_ns > lock.GIVE_UP_S * SECOND:
+            self.end("the lock could not be renewed for 10 s: no answer came in time")
+
     def sample(self) -> None:
         """Ask the guards."""
         self.end(self._sampler.look())
@@ -107,11 +112,11 @@ class Watchdog:
     def end(self, why: str) -> None:
         """The run must not go on; the first reason counts, an empty one is none."""
         if why and not self.breach:
-            self.breach, self._breach_ns = why, self._now()
+            self.breach, self.breach_ns = why, self._now()
 
     def _fails(self) -> bool:
         """Must it have ended for so long that everything should be undone by now?"""
-        return bool(self.breach) and self._now() - self._breach_ns > _HAND_OVER_S * SECOND
+        return bool(self.breach) and self._now() - self.breach_ns > _HAND_OVER_S * SECOND
 
 
 def watch(here: Context, runner: int) -> None:
@@ -121,14 +126,15 @@ def watch(here: Context, runner: int) -> None:
         Every(lock.RENEW_S, dog.renew, dog.end),
         Every(_SAMPLE_EVERY_S, dog.sample, dog.end),
         Every(0.5, dog.keep_deadline, dog.end),
+        Every(0.5, dog.keep_lock, dog.end),
     ]
     for chore in chores:
         chore.start()
     gone = _beat_until(lambda: bool(dog.breach))
     if not gone:
         _abort(here, runner, dog.breach)
-        gone = _beat_until(lambda: _began(here), seconds=_BEGIN_S)
-    if not gone and _began(here):
+        gone = _beat_until(lambda: _began(here, dog.breach_ns), seconds=_BEGIN_S)
+    if not gone and _began(here, dog.breach_ns):
         gone = _beat_until(lambda: not heal.pending(here.run), seconds=_UNDO_S)
     while not gone:
         heal.undo_all(here.run, here.environment, by="watchdog")
@@ -143,7 +149,7 @@ def _finish(here: Context) -> None:
     wait = 0.5
     while True:
         failures = heal.undo_all(here.run, here.environment, by="watchdog", retry_s=_FIRST_S)
-        with contextlib.suppress(HoldfastError, OSError):
+        with contextlib.suppress(Exception):  # whatever lock.json holds, the undo goes on
             lock.release(here.run, here.environment)
         if not failures:
             return
@@ -174,8 +180,10 @@ def _abort(here: Context, runner: int, why: str) -> None:
         signal.pidfd_send_signal(runner, signal.SIGTERM)
 
 
-def _began(here: Context) -> bool:
-    return any(one["event"] == "undo_began" for one in here.run.sound("events.jsonl")[0])
+def _began(here: Context, since_ns: int) -> bool:
+    """Has an undo begun since then? An earlier one was of an earlier fault."""
+    events = here.run.sound("events.jsonl")[0]
+    return any(one["event"] == "undo_began" and one["mono_ns"] > since_ns for one in events)
 
 
 def _expected_alerts(here: Context) -> list[str]:

@@ -27,7 +27,7 @@ def command(environment_path: Path, as_json: bool) -> None:
     environment = read_environment(environment_path)
     systems = open_systems(environment)
     namespaces = {environment.workload.namespace, *environment.policy.namespaces}
-    found = residue.find(systems.cluster, systems.toxiproxies, namespaces)
+    found = residue.find(systems.cluster, systems.toxiproxies, namespaces, systems.tokens)
     if as_json:
         now = utc_now()
         record = {

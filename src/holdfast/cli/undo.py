@@ -12,6 +12,9 @@ from holdfast.errors import HoldfastError, InvalidInput
 from holdfast.inert import inert
 
 if TYPE_CHECKING:
+    from holdfast.documents import Environment
+    from holdfast.heal import Systems
+    from holdfast.heal.found import Found
     from holdfast.model import Heal
 
 
@@ -139,28 +142,43 @@ def _tokens(environment_path: Path) -> Mapping[str, str]:
 
 def _marked(environment_path: Path, *, by_hand: bool) -> bool:
     """Undo what carries a mark of a run that is not alive, whether its folder is here or not."""
-    from holdfast import heal, lock
+    from holdfast import heal
     from holdfast.documents import read_environment
 
     environment = read_environment(environment_path)
-    systems, living = heal.open_systems(environment), lock.living(environment)
+    systems, living = heal.open_systems(environment), _living(environment)
     found, not_asked = heal.found.everything(systems)
     for why in not_asked:
         click.echo(f"error: {why}", err=True)
-    clean = not not_asked
-    for one in found:
-        if one.run == living:
-            alive = f"left alone: {one.heal.operation} of run {one.run}, which is alive"
-            click.echo(inert(alive))
-            continue
-        if by_hand:
-            clean = _tried(one.heal.id, partial(_lines, one.heal, systems.tokens)) and clean
-            continue
-        what = f"undoing: {one.heal.operation} {dict(one.heal.arguments)} of run {one.run}"
-        click.echo(inert(what))
-        try:
-            heal.undo(one.heal, systems)
-        except (HoldfastError, TimeoutError) as error:
-            click.echo(inert(f"error: {error}"), err=True)
-            clean = False
-    return clean
+    mark = partial(_mark, systems=systems, living=living, by_hand=by_hand)
+    each = [_tried(one.heal.id, partial(mark, one)) for one in found]
+    return not not_asked and living is not None and all(each)
+
+
+def _living(environment: "Environment") -> str | None:
+    """The run that is alive, or an empty text; None when nobody can tell."""
+    from holdfast import lock
+
+    try:
+        return lock.living(environment)
+    except HoldfastError as error:
+        click.echo(f"error: whether a run is alive: {inert(str(error))}", err=True)
+        return None
+
+
+def _mark(one: "Found", *, systems: "Systems", living: str | None, by_hand: bool) -> bool:
+    from holdfast import heal
+    from holdfast.clock import utc_now
+
+    what = f"{one.heal.operation} {dict(one.heal.arguments)} of run {one.run}"
+    if one.run == living:
+        click.echo(inert(f"left alone: {one.heal.operation} of run {one.run}, which is alive"))
+        return True
+    unsure = living is None and (one.expires is None or one.expires > utc_now())
+    if unsure and not by_hand:
+        click.echo(inert(f"error: {what}: it may be alive; once it is not:"), err=True)
+    if unsure or by_hand:
+        return _lines(one.heal, systems.tokens) and not unsure
+    click.echo(inert(f"undoing: {what}"))
+    heal.undo(one.heal, systems)
+    return True

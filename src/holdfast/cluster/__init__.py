@@ -242,6 +242,9 @@ class Cluster:
         path = f"/api/v1/nodes/{quote(name, safe='')}"
         for _ in range(_TRIES):
             now = self._client.call("GET", path, accept=(404,))
+            if now is None and name in self._zones():
+                why = f"it lists node {name}, and says that it is not there"
+                raise Unreachable(self._client.url, why, "Is something else answering for it?")
             if now is None or uid not in ("", now["metadata"]["uid"]):
                 if otherwise is FaultRemains:
                     return changed

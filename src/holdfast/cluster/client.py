@@ -107,6 +107,8 @@ class Client:
             reason = f"it accepted the connection and did not answer within {self._call_s:g} s"
         except (HTTPError, OSError) as error:
             reason = f"it could not be reached ({type(error).__name__})"
+        except ValueError as error:  # a line's end in a token, as files have it
+            reason = f"it cannot be called with these credentials: {error}"
         except ApiException as error:  # how the package reports a TLS failure
             reason = f"it could not be trusted: {str(error.reason)[:_EXCERPT]}"
         else:

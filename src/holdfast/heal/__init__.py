@@ -164,7 +164,7 @@ def undo_all(
 
         def one(heal: Heal) -> Failure | None:
             unsure = lost or heal.id in late
-            return _undo(run, heal, lambda: _again(heal, systems, unsure), give_up)
+            return _undo(run, heal, lambda: _again(_own(run, heal), systems, unsure), give_up)
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             outcomes = [*pool.map(one, heals)]
@@ -206,6 +206,23 @@ def _again(heal: Heal, systems: Systems, late: bool) -> str:
         if (how := undo(heal, systems, in_flight_s)) != NEVER:
             break
     return how
+
+
+def _own(run: Run, heal: Heal) -> Heal:
+    """The heal, if what it takes away carries this run's mark: a log may come from anywhere.
+
+    Raises:
+        Conflict: it does not.
+    """
+    named = str(heal.arguments.get("toxic") or heal.arguments.get("marker") or "")
+    mark = names.of_toxic(named)
+    if run.id != (mark.run if mark else heal.arguments.get("run")) and operation(heal):
+        raise Conflict(
+            f"{heal.operation} of run {run.id}",
+            f"what it would take away does not carry its mark: {named or dict(heal.arguments)}",
+            "Ask whose it is; `holdfast undo RUN --by-hand` prints the lines",
+        )
+    return heal
 
 
 def left(run: Run) -> bool:

@@ -17,6 +17,8 @@ HEALS = "heals.jsonl"
 EVENTS = "events.jsonl"
 WRITE_S = 1.0  # for a record of an undo, which goes on without it then
 _OVER = ("undone", "done", "irreversible")
+_OF_UNDO = ("undo_began", "undo_failed", "undo_verified", "abort")  # said in an empty folder, too
+_FIRST = ("intent", "irreversible")
 _MADE = ("intent", "injecting", "active")
 
 
@@ -59,13 +61,14 @@ def unanswered(run: Run) -> set[str]:
 
 
 def damaged(run: Run) -> bool:
-    """Is the log not whole, or is it gone: with the folder, or while the events tell of a fault?"""
+    """Is the log not whole, or is it gone: with the events, or while they tell of a fault?"""
     records, damage = run.sound(HEALS)
-    if records or damage:
-        return damage is not None
+    if records or damage:  # one that an undo began lacks what the run wrote down before
+        return damage is not None or records[0]["state"] not in _FIRST
     events, lost = run.sound(EVENTS)
     hit = any(one["event"] == "fault" and one.get("kind") != "null" for one in events)
-    return hit or lost is not None or not run.folder.exists()
+    began = any(one["event"] not in _OF_UNDO for one in events)  # a run says so before its lock
+    return hit or lost is not None or not began
 
 
 def write(run: Run, heal: Heal, state: str, patience_s: float | None = None, **more: str) -> None:

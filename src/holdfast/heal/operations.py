@@ -31,6 +31,7 @@ NEVER = "it was not there"  # never applied, or gone already: read, and found ab
 REMOVED = "it was taken away, and read back"
 RESTORED = "the proxy was gone, and was made again as it had been"
 _LOOK_S = 0.25
+_LATE_S = 5.0  # a call of ours that was not answered may still be carried out for so long
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ def by_hand(heal: Heal, tokens: Mapping[str, str]) -> list[str]:
     """
     known = operation(heal)
     told = {key: str(value) for key, value in heal.arguments.items()}
+    for name in ("url", "node", "key"):
+        if told.get(name, "").startswith("-"):
+            why = f"its {name} {told[name]} would be an option of the command"
+            raise InvalidInput(f"heal {heal.id}", why, "Undo it by hand")
     return known.by_hand(lines.curl(tokens.get(told.get("url", ""))), **told)
 
 
@@ -176,13 +181,19 @@ def _replace(toxiproxy: Toxiproxy, found: Proxy, toxic: str) -> None:
     proxy is absent, which the next executor restores.
     """
     now = toxiproxy.proxies().get(found.name, found)  # others go on while the removal hangs
+    if toxic not in now.toxics:  # it was slow: to cut every connection would be a fault of ours
+        return
     if others := now.toxics.keys() - {toxic}:
         raise Unreachable(
             f"toxic {toxic} on {now.name} at {toxiproxy.url}",
             f"its removal hangs, and the proxy also has toxics of others: {', '.join(others)}",
             "Restart this Toxiproxy",
         )
-    toxiproxy.delete(now.name)
+    try:
+        toxiproxy.delete(now.name)
+    except Silent:  # it may be carried out when all is said to be undone: that is waited for
+        if not until(lambda: now.name not in toxiproxy.proxies(), seconds=_LATE_S, every=_LOOK_S):
+            raise
     try:
         toxiproxy.create(replace(now, toxics={}))
     except HoldfastError as error:  # its port may not be free at once

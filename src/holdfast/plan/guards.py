@@ -66,7 +66,7 @@ def check_residue(environment: Environment, targets: Iterable[Mapping[str, Any]]
     """Is nothing left behind that a run would meet? In production everything has to be asked."""
     systems, watched = open_systems(environment), environment.workload.namespace
     allowed = {watched, *environment.policy.namespaces}
-    found = residue.find(systems.cluster, systems.toxiproxies, allowed)
+    found = residue.find(systems.cluster, systems.toxiproxies, allowed, systems.tokens)
     hit = {str(one["namespace"]) for one in targets if "namespace" in one}
     whole = environment.kind == "production"
     residue.check(found, targets, {watched, *hit}, needs_all=whole)

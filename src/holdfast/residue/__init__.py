@@ -41,12 +41,18 @@ class Residue:
 
 
 def find(
-    cluster: Cluster, toxiproxies: Mapping[str, Toxiproxy], namespaces: Collection[str]
+    cluster: Cluster,
+    toxiproxies: Mapping[str, Toxiproxy],
+    namespaces: Collection[str],
+    tokens: Mapping[str, str] | None = None,
 ) -> Residue:
-    """Ask every system at once. `namespaces` are those whose workloads may be broken."""
+    """Ask every system at once. `namespaces` are those whose workloads may be broken.
+
+    `tokens` names, by URL, the variable with the token of each Toxiproxy that wants one.
+    """
     looks: dict[str, Look] = {"nodes": lambda: objects.nodes(cluster.listed("/api/v1/nodes"))}
     for url, toxiproxy in toxiproxies.items():
-        looks[f"toxiproxy {url}"] = _proxies(url, toxiproxy)
+        looks[f"toxiproxy {url}"] = _proxies(url, toxiproxy, (tokens or {}).get(url))
     for name in sorted(namespaces):
         looks |= _namespace(cluster, name)
     found, wrong = _all(looks)
@@ -112,8 +118,8 @@ def _all(looks: Mapping[str, Look]) -> tuple[list[Leftover], dict[str, str]]:
     return found, wrong
 
 
-def _proxies(url: str, toxiproxy: Toxiproxy) -> Look:
-    return lambda: proxies.left(url, toxiproxy.proxies())
+def _proxies(url: str, toxiproxy: Toxiproxy, token_env: str | None) -> Look:
+    return lambda: proxies.left(url, toxiproxy.proxies(), token_env)
 
 
 def _namespace(cluster: Cluster, name: str) -> dict[str, Look]:

@@ -7,16 +7,18 @@ from holdfast.residue.leftover import Leftover
 from holdfast.toxiproxy import Proxy, by_hand
 
 
-def left(url: str, proxies: Mapping[str, Proxy]) -> Iterator[Leftover]:
-    """Each proxy that does not listen, and each toxic."""
+def left(url: str, proxies: Mapping[str, Proxy], token_env: str | None) -> Iterator[Leftover]:
+    """Each proxy that does not listen, and each toxic; that variable has the token, if any."""
+    curl = by_hand.curl(token_env)
     for proxy in proxies.values():
         found = {name: marks.of_toxic(name) for name in proxy.toxics}
         where = f"proxy {proxy.name} at {url}"
         cut = next((mark for mark in found.values() if mark and mark.kind == "cut"), None)
         if not proxy.enabled:
-            yield _one("disabled proxy", proxy.name, where, (cut, by_hand.enable(url, proxy.name)))
+            enable = by_hand.enable(url, proxy.name, curl)
+            yield _one("disabled proxy", proxy.name, where, (cut, enable))
         for name, mark in found.items():
-            remove = by_hand.remove(url, proxy.name, name)
+            remove = by_hand.remove(url, proxy.name, name, curl)
             yield _one("toxic", name, where, (mark, remove))
 
 
