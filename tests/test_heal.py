@@ -399,6 +399,24 @@ def test_a_proxy_that_is_gone_is_no_success(
     assert "does not exist any more" in str(failure)
 
 
+@pytest.mark.parametrize("proxy", ["pix-primary", "pix-of-a-stranger"])
+def test_a_proxy_is_made_again_only_where_the_policy_names_it(
+    toxiproxy: RealToxiproxy, make_here: Callable[..., Context], proxy: str
+) -> None:
+    """A log of heals may come from anywhere: it must not open a way through our Toxiproxy."""
+    here = make_here(toxiproxies=[toxiproxy.url])
+    toxiproxy.call("DELETE", "/proxies/pix-primary")
+    was = {"listen": absent("127.10.0.11").removeprefix("http://"), "upstream": "127.10.0.12:9"}
+    toxic = heal.toxic_name(here.run, "slow")
+    heal.intend(
+        here.run, "remove_toxic", {"url": toxiproxy.url, "proxy": proxy, "toxic": toxic, **was}
+    )
+    failures = heal.undo_all(here.run, here.environment)
+    assert (proxy in toxiproxy.call("GET", "/proxies")) == (proxy == "pix-primary")
+    told = "it does not exist any more, and policy.proxies does not name it"
+    assert [told in str(one) for one in failures] == ([] if proxy == "pix-primary" else [True])
+
+
 def test_toxics_of_others_stay(toxiproxy: RealToxiproxy, make_here: Callable[..., Context]) -> None:
     here = make_here(toxiproxies=[toxiproxy.url])
     client = Toxiproxy(toxiproxy.url)

@@ -298,6 +298,8 @@ def test_how_many_connections_were_used_is_published(server: SlowServer, tmp_pat
 
 
 MODULE = """
+import os
+
 import aiohttp
 
 async def qr(session, values):
@@ -308,6 +310,9 @@ async def qr(session, values):
 
 async def broken(session, values):
     raise KeyError("nothing there")
+
+async def leaks(session, values):
+    raise ValueError(os.environ["HOLDFAST_TEST_LEAKED"])
 
 def plain(session, values):
     return 200
@@ -320,9 +325,10 @@ def module(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "their_journeys.py").write_text(MODULE)
-    os.environ["PYTHONPATH"] = str(folder)
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), before)))
     yield "their_journeys"
-    del os.environ["PYTHONPATH"]
+    os.environ["PYTHONPATH"] = before
 
 
 def by_python(name: str, **more: Any) -> JourneyFile:
@@ -355,6 +361,27 @@ def test_what_becomes_of_a_journey_in_python(
     assert found == {("qr", "wrong", 503), ("broken", "wrong", 0)}
     log = case.run.path("samples/customers.log").read_text()
     assert log.count("broken: KeyError: 'nothing there'") == 1
+
+
+def test_a_secret_in_what_a_journey_raises_is_not_written_down(
+    server: SlowServer, tmp_path: Path, module: str
+) -> None:
+    os.environ["HOLDFAST_TEST_LEAKED"] = "correct-horse-battery-staple"
+    try:
+        request = {
+            "method": "GET",
+            "path": "/ok",
+            "headers": {"Authorization": "Bearer ${secret:HOLDFAST_TEST_LEAKED}"},
+        }
+        journeys = {"leaks": by_python(f"{module}.leaks"), "ok": journey(request=request)}
+        rates = dict.fromkeys(journeys, 30.0)
+        case = start(tmp_path, server.url, journeys, rates, modules=[module])
+        case.wait_for(20)
+        case.stop()
+    finally:
+        del os.environ["HOLDFAST_TEST_LEAKED"]
+    log = case.run.path("samples/customers.log").read_text()
+    assert "leaks: ValueError: [redacted]" in log
 
 
 def test_a_journey_in_python_gives_up_at_the_limit(

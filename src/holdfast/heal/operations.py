@@ -95,7 +95,7 @@ def remove_toxic(
     toxiproxy = systems.toxiproxy(url)
     found = toxiproxy.proxies().get(proxy)
     if found is None:
-        return _restore(toxiproxy, proxy, was)
+        return _restore(systems, toxiproxy, proxy, was)
     now = found.toxics.get(toxic)
     if now is None:
         return NEVER
@@ -124,7 +124,7 @@ def enable_proxy(
     toxiproxy = systems.toxiproxy(url)
     found = toxiproxy.proxies().get(proxy)
     if found is None:
-        return _restore(toxiproxy, proxy, was)
+        return _restore(systems, toxiproxy, proxy, was)
     if marker not in found.toxics:
         if found.enabled:
             return NEVER
@@ -162,14 +162,15 @@ def _closed(url: str, proxy: str, reason: str) -> Conflict:
     return Conflict(f"proxy {proxy} at {url}", reason, "Ask who disabled it, then enable it")
 
 
-def _restore(toxiproxy: Toxiproxy, proxy: str, was: Mapping[str, Any]) -> str:
+def _restore(systems: Systems, toxiproxy: Toxiproxy, proxy: str, was: Mapping[str, Any]) -> str:
     """A Toxiproxy that was restarted without its proxies carries nobody's traffic."""
+    step = "Was Toxiproxy restarted? Create its proxies again"
     if not was.get("listen") or not was.get("upstream"):
-        raise FaultRemains(
-            f"proxy {proxy} at {toxiproxy.url}",
-            "it does not exist any more, so nothing passes through it",
-            "Was Toxiproxy restarted? Create its proxies again",
-        )
+        why = "it does not exist any more, so nothing passes through it"
+        raise FaultRemains(f"proxy {proxy} at {toxiproxy.url}", why, step)
+    if not systems.may_hit(proxy):  # a log may come from anywhere
+        why = "it does not exist any more, and policy.proxies does not name it"
+        raise FaultRemains(f"proxy {proxy} at {toxiproxy.url}", why, step)
     toxiproxy.create(Proxy(proxy, was["listen"], was["upstream"], True, {}))
     return RESTORED
 

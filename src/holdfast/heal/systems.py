@@ -38,6 +38,10 @@ class Systems:
         wants = self._environment.toxiproxy
         return {one.url: one.token_env for one in wants if one.token_env}
 
+    def may_hit(self, proxy: str) -> bool:
+        """Does the policy name that proxy, or none at all, as a reaper's may?"""
+        return proxy in (self._environment.policy.proxies or [proxy])
+
     def toxiproxy(self, url: str) -> Toxiproxy:
         """The one that a heal names.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from holdfast.clock import now_ns
 from holdfast.errors import InvalidInput
 from holdfast.load.scripts import MARK, Exchange, Script
+from holdfast.redact import redacted
 
 if TYPE_CHECKING:
     import ssl
@@ -74,7 +75,7 @@ class Flow(Script):
         kind = type(error).__name__
         if kind not in self._told:
             self._told.add(kind)
-            print(f"holdfast.load: {self.name}: {kind}: {error}", file=sys.stderr)
+            print(redacted(f"holdfast.load: {self.name}: {kind}: {error}"), file=sys.stderr)
 
 
 def _function(name: str) -> Function:
