@@ -153,6 +153,15 @@ def test_what_ends_by_itself_proves_no_recovery() -> None:
     assert verdicts(judgement)["recovery"] != "held"
 
 
+def test_a_fault_that_came_again_is_not_the_one_that_was_measured() -> None:
+    """It was gone at 20 s and there again at 25 s: what customers met then counts for nothing."""
+    once = judge(observed(looks=[(at, there and at < 18) for at, there in SEEN]))
+    assert verdicts(once)["recovery"] == "held"
+    again = judge(observed(looks=[(at, there and at != 20) for at, there in SEEN]))
+    assert verdicts(again)["recovery"] == "unknown"
+    assert "came again" in again.proofs[2].why
+
+
 # ── reports and commands ──────────────────────────────────────────────────────────────────────────
 
 

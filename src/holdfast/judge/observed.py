@@ -76,6 +76,8 @@ def _lasting(name: str, looks: Sequence[Json], stop_ns: int) -> Proof:
     why = f"{name} saw it {len(during) - blind} times, {hole_s:.1f} s apart at most"
     if blind or hole_s > _GAP_S:
         return Proof("lasting", None, f"{why}, and could not look {blind} times")
+    if any(one["in_place"] for one in looks[gone:]):
+        return Proof("lasting", None, f"{why}; it was gone, and came again")
     return Proof("lasting", True, why)
 
 
