@@ -305,6 +305,15 @@ def test_a_hold_that_an_abort_cut_short_shows_no_missing_recovery() -> None:
     assert found(cut_short)["recovery"] == UNKNOWN
 
 
+@pytest.mark.parametrize("cut_short", ["abort", "ended_early"])
+def test_an_outage_that_outlived_the_promise_stays_one_however_the_hold_ended(
+    cut_short: str,
+) -> None:
+    story = replace(LONG, hold=70.0, service=errors(5, 90))
+    record = also(told(story), event(69.9, cut_short, why="SIGTERM was received"))
+    assert found(record)["recovery"] == BROKEN
+
+
 def test_an_undo_that_failed() -> None:
     record = also(
         they.without(told(), "undo_verified"),

@@ -45,8 +45,9 @@ def recovery(name: str, ground: Ground) -> Judged:
         },
     )
     verdict = seen.verdict(limit)
-    if verdict is Verdict.BROKEN and (ground.timeline.aborted or ground.timeline.ended_early):
-        verdict = Verdict.UNKNOWN  # the hold was cut short: customers may have recovered within it
+    cut_short = ground.timeline.aborted or ground.timeline.ended_early
+    if verdict is Verdict.BROKEN and cut_short and not seen.late(limit):
+        verdict = Verdict.UNKNOWN  # customers may have recovered in the time that was taken away
     return _trusted(finding(name, ground, verdict, seen.why, observed), ground)
 
 

@@ -49,11 +49,13 @@ class Recovery:
         )
         return several or any(one.kind == "flapping" for one in self.outages)
 
+    def late(self, limit_s: float) -> bool:
+        """Were customers of a journey surely still not served well at the limit?"""
+        return any(_low(one) >= limit_s for one in (self, *self.each.values()))
+
     def verdict(self, limit_s: float) -> Verdict:
         """Held when surely sooner than the limit, broken when surely not, or not at all."""
-        parts = (self, *self.each.values())
-        late = any(one.recovered is False or _low(one) >= limit_s for one in parts)
-        if late:
+        if self.recovered is False or self.late(limit_s):
             return Verdict.BROKEN
         if self.recovered is None or self.seconds is None or not self.seconds.high < limit_s:
             return Verdict.UNKNOWN
