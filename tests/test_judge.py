@@ -30,6 +30,7 @@ from tests.stories import (
     PIX,
     WALL,
     Customers,
+    Fate,
     Service,
     errors,
     frozen,
@@ -782,6 +783,19 @@ def test_what_the_fault_cut_off_is_lost() -> None:
     judgement = judge(they.as_customers_saw(story, told(story), reset))
     assert they.verdicts(judgement) == {"failover": BROKEN}
     assert value(judgement, "lost-before-opening") == 40
+
+
+def test_what_had_failed_before_the_fault_is_not_lost_to_it() -> None:
+    """It was due after a slow one that was open when the fault came, and had been refused."""
+
+    def service(sent: float, took: float, _: random.Random) -> Fate:
+        if -1.0 <= sent < -0.97:
+            return Fate(sent + 0.001, "wrong", 503)
+        return Fate(1.0 if -1.6 <= sent < -1.57 else sent + took)
+
+    judgement = judge(told(Story(service=service)))
+    assert (value(judgement, "lost-before-opening"), value(judgement, "bad-seconds")) == (0, 0)
+    assert they.verdicts(judgement)["failover"] == HELD
 
 
 def test_the_floor_is_of_the_time_in_which_customers_came() -> None:

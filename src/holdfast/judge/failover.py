@@ -155,8 +155,7 @@ def _lost(ground: Ground, changes: list[Change]) -> _Part:
     paying = [one for one in ground.journeys.values() if one.money]
     tracks = {one.name: ground.samples.of_journey(one.name) for one in paying}
     lost, surely_lost = (
-        sum(len(tracks[one.name].bad_due(within, one.within)) for one in paying)
-        for within in (window, surely)
+        sum(len(ground.missed(within, one)) for one in paying) for within in (window, surely)
     )
     sent = sum(len(track.due(window)) for track in tracks.values())
     allowed = int(ground.record.plan["extension"]["lost_requests"])

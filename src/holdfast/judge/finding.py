@@ -167,13 +167,21 @@ class Ground:
         ends = (self._load_s(instant) for instant in (window.start_ns, window.end_ns))
         return planned(self.record.plan["extension"]["load"][journey], *ends)
 
+    def missed(self, window: Window, journey: Journey) -> list[int]:
+        """The positions of a journey's bad requests that were due in a window.
+
+        What had ended when the fault came is not its own, though due after one that was open then.
+        """
+        track, came_ns = self.samples.of_journey(journey.name), self.timeline.began_ns
+        bads = track.bad_due(window, journey.within)
+        return [one for one in bads if track.done_ns[one] >= came_ns - self.apart_ns]
+
     def lost(self, window: Window, journey: Journey) -> tuple[list[int], float | None]:
         """The positions of a journey's bad requests that were due in a window, and their seconds.
 
         None in the place of the seconds when none were planned (`measure.lost_s`).
         """
-        track = self.samples.of_journey(journey.name)
-        missed = track.bad_due(window, journey.within)
+        track, missed = self.samples.of_journey(journey.name), self.missed(window, journey)
         bads_s = (self._load_s(track.scheduled_ns[one]) for one in missed)
         ends = (self._load_s(instant) for instant in (window.start_ns, window.end_ns))
         return missed, lost_s(self.record.plan["extension"]["load"][journey.name], bads_s, *ends)
