@@ -826,6 +826,31 @@ def test_the_floor_is_of_the_time_in_which_customers_came() -> None:
     assert they.verdicts(judgement) == {"failover": BROKEN}
 
 
+def test_the_floor_is_of_the_load_that_met_the_fault() -> None:
+    """Four times as many come from 4 s before it on: the mean of before would excuse a late one."""
+    story = Story(before=16.0, opens=1.8 * FLOOR_S, objectives=("failover",))
+    record = told(story)
+    few = [one for n, one in enumerate(record.samples) if n % 4 == 0 or ns(-4) <= one.scheduled_ns]
+
+    def fewer(at: float) -> float:
+        return 0.75 * 40 / 3 * min(at - WALL + 20, 16)
+
+    calls = [
+        {**one, "values": [[at, repr(float(count) - fewer(at))] for at, count in one["values"]]}
+        if (one["metric"]["gateway"], one["metric"]["outcome"]) == (they.PRIMARY, "ok")
+        else one
+        for one in record.series["gateway_calls_count"]["data"]["result"]
+    ]
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": calls}}
+    record = they.as_customers_saw(story, record, few)
+    record = replace(record, series={**record.series, "gateway_calls_count": answer})
+    steps = {"pix": {"shape": "steps", "rates": [10.0, 40.0], "each": 12.0}}
+    extension = {**record.plan["extension"], "load": steps}
+    judgement = judge(they.planned(record, extension=extension))
+    assert "its floor is 2.75 s" in they.why(judgement, "failover")
+    assert they.verdicts(judgement) == {"failover": BROKEN}
+
+
 def test_a_replica_whose_calls_are_not_known_leaves_the_floor_unknown() -> None:
     """The rate of two replicas over three would excuse a late breaker."""
     record = told(Story(opens=1.7 * FLOOR_S, objectives=("failover",)))

@@ -1,6 +1,7 @@
 """The promise that a bad gateway is isolated and its backup carries the transfers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from holdfast.clock import SECOND
 from holdfast.judge.finding import Ground, Judged, finding
@@ -17,7 +18,7 @@ from holdfast.measure import (
     value_at,
 )
 from holdfast.measure import floor as floor_s
-from holdfast.model import Interval, Observation, Window
+from holdfast.model import Interval, Journey, Observation, Window
 from holdfast.verdict import Verdict, worst
 
 _CARRIED = 0.99  # of the calls that follow, trial calls apart (DESIGN section 1, failover)
@@ -68,7 +69,7 @@ def _opened(name: str, ground: Ground, gateway_changes: tuple[str, list[Change]]
     """Seconds until the last replica's breaker opened, against the earliest that was possible."""
     gateway, changes = gateway_changes
     factor = float(ground.record.plan["objectives"][name]["limit"])
-    floor = _floor(ground, gateway, [one.pod for one in changes])
+    floor = _floor(name, ground, gateway, changes)
     blind = [one.why for one in changes if not one.known]
     never = [one.pod for one in changes if one.known and one.seconds is None]
     last = _last(changes)
@@ -88,18 +89,25 @@ def _opened(name: str, ground: Ground, gateway_changes: tuple[str, list[Change]]
     return (Verdict.BROKEN if last.low > factor * floor else Verdict.UNKNOWN), words, observed
 
 
-def _floor(ground: Ground, gateway: str, pods: list[str]) -> float | None:
-    """The earliest that it could open: enough failures at the rate before, and their hang.
+def _floor(name: str, ground: Ground, gateway: str, changes: list[Change]) -> float | None:
+    """The earliest that it could open: enough failures at the rate then, and their hang.
 
-    The rate is that of the time in which customers came, of every replica or of none.
+    As many calls of every replica, or of none, came of each request before as come of those that
+    were planned from the fault to the opening: customers may have been fewer before.
     """
-    fault, before = ground.timeline.fault, ground.timeline.served
+    fault, before, last = ground.timeline.fault, ground.timeline.served, _last(changes)
     settings = ground.record.plan["environment"]["breakers"][gateway]
-    each = [ground.counts.calls(gateway, before, pod=pod) for pod in pods]
+    each = [ground.counts.calls(gateway, before, pod=one.pod) for one in changes]
     calls = sum(one or 0.0 for one in each)
-    if not calls or fault is None or any(one is None for one in each):
+    took_s = max(1.0, last.high if last else ground.timeline.hold.seconds)
+    until = replace(before, start_ns=before.end_ns, end_ns=before.end_ns + round(took_s * SECOND))
+    sent, due = (
+        sum(ground.planned(window, one.name) for one in _paying(name, ground))
+        for window in (before, until)
+    )
+    if not calls or not sent or not due or fault is None or any(one is None for one in each):
         return None
-    rate = calls / before.seconds / len(pods)
+    rate = calls / sent * due / took_s / len(changes)
     limit = float(settings["call_limit"])
     delay = float(fault["asked"].get("latency_ms", limit * 1000)) / 1000
     hangs = fault["kind"] in ("gateway.slow", "gateway.throttle")
@@ -242,8 +250,7 @@ def _amplified(name: str, ground: Ground, gateway: str) -> Observation:
     """
     when, plan = ground.timeline, ground.record.plan
     backup = plan["environment"]["breakers"][gateway]["backup"]
-    named = plan["objectives"][name].get("journey")
-    paying = [one for one in ground.journeys.values() if one.money and named in (one.name, "")]
+    paying = _paying(name, ground)
     found: dict[str, float | None] = {}
     for phase, window in (("before", when.before), ("during", when.hold)):
         counted = [ground.counts.calls(one, window) for one in (gateway, backup) if one]
@@ -253,6 +260,12 @@ def _amplified(name: str, ground: Ground, gateway: str) -> Observation:
     why = "" if found["during"] is not None else "no call, or no transfer, was counted"
     unit, source = "calls for each transfer", "wallet's calls, entrance"
     return Observation("calls-per-transfer", found["during"], unit, source, why=why, detail=found)
+
+
+def _paying(name: str, ground: Ground) -> list[Journey]:
+    """The journeys that move money, or the one that the objective names."""
+    named = ground.record.plan["objectives"][name].get("journey")
+    return [one for one in ground.journeys.values() if one.money and named in (one.name, "")]
 
 
 def _last(changes: list[Change]) -> Interval | None:
