@@ -202,6 +202,18 @@ def test_the_last_five_are_the_newest_five(six: list[Path]) -> None:
     assert [Path(one) for one in found["earlier"]] == six[:0:-1]
 
 
+@pytest.mark.parametrize("changed", [0, 5], ids=["an earlier run", "the run itself"])
+@pytest.mark.parametrize("name", ["observations.json", "findings.json", "samples/customers.csv"])
+def test_what_was_changed_since_it_was_judged_is_not_compared(
+    six: list[Path], changed: int, name: str
+) -> None:
+    path = six[changed] / name
+    path.write_text(path.read_text() + "\n")
+    ended = holdfast("compare", six[5], "--gate")
+    assert ended.code == 2
+    assert f"{name}: not as manifest.json has it" in ended.stderr
+
+
 def test_a_control_run_is_not_compared(tmp_path: Path) -> None:
     folder = lay(tmp_path, 1.0, control="null")
     assert "it is a control run (null)" in refused_after_progress(folder)

@@ -13,6 +13,7 @@ from holdfast.measure.regression import RUNS_MIN, Slide, quantile, slide
 from holdfast.model import Interval, Record, Window
 from holdfast.store import Run
 
+_JUDGED = ("findings.json", "observations.json")
 _QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 
@@ -41,7 +42,8 @@ def compare(folder: Path, last: int, tell: Callable[[str], None]) -> Comparison:
     """Compare a run with the last accepted ones beside it; `tell` hears each run that is read.
 
     Raises:
-        InvalidInput: the folder holds no judged run, or a control run.
+        InvalidInput: the folder holds no judged run, or a control run; or what is compared was
+            changed since it was judged.
     """
     run = Run.open(folder)
     plan = run.read_json("plan.json")
@@ -83,7 +85,12 @@ def same(plan: Mapping[str, Any]) -> str:
 
 
 def quantities(run: Run, plan: Mapping[str, Any]) -> dict[str, Interval | None]:
-    """Recovery, and of each journey the median and the 99th percentile before the fault, in s."""
+    """Recovery, and of each journey the median and the 99th percentile before the fault, in s.
+
+    Raises:
+        InvalidInput: the run is not as it was when it was judged.
+    """
+    run.check_manifest(*_JUDGED)
     found: dict[str, Interval | None] = {}
     kinds = {name: one["kind"] for name, one in plan["objectives"].items()}
     observed = {one["name"]: one["value"] for one in run.read_json("observations.json")}

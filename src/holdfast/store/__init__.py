@@ -164,8 +164,10 @@ class Run:
         """The SHA-256 of every file of the run, by name."""
         self.write_json(manifest.FILE, {"sha256": manifest.hashes(self.folder)})
 
-    def check_manifest(self) -> None:
+    def check_manifest(self, *also: str) -> None:
         """Is the evidence as it was when the run was judged? Before that nothing is known of it.
+
+        And what was judged from it, where whoever reads these files names them.
 
         Raises:
             InvalidInput: a file was changed, removed or added since.
@@ -174,7 +176,7 @@ class Run:
             return
         known = self.read_json(manifest.FILE)
         hashes = known.get("sha256") if isinstance(known, dict) else None
-        if not isinstance(hashes, dict) or (names := manifest.changed(self.folder, hashes)):
+        if not isinstance(hashes, dict) or (names := manifest.changed(self.folder, hashes, also)):
             what = ", ".join(names) if isinstance(hashes, dict) else manifest.FILE
             raise InvalidInput(
                 f"{self.folder}: {what}",

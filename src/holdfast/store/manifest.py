@@ -5,7 +5,7 @@ the manifest, too, so keep a copy of it elsewhere.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 FILE = "manifest.json"
@@ -25,13 +25,14 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def changed(folder: Path, known: Mapping[str, str]) -> list[str]:
-    """What judging reads and is not as it was known: changed, gone, or added.
+def changed(folder: Path, known: Mapping[str, str], also: Collection[str] = ()) -> list[str]:
+    """What judging reads, or is named, and is not as it was known: changed, gone, or added.
 
     Lines that were added to a chained log are as they should be.
     """
     now = hashes(folder)
-    names = sorted(name for name in known.keys() | now.keys() if _is_evidence(name))
+    every = sorted(known.keys() | now.keys())
+    names = [name for name in every if _is_evidence(name) or name in also]
     return [
         name
         for name in names
