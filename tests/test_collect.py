@@ -194,7 +194,7 @@ def test_a_ledger_that_does_not_answer_well(
     collect(here)
     record = here.run.record()
     assert (record.transfers, record.settlements) == (None, None)
-    assert [ledger.url in one for one in not_collected(here)] == [True] * 3
+    assert [ledger.url in one for one in not_collected(here)] == [True]
 
 
 def test_collecting_again_mends_what_was_missing(
@@ -207,6 +207,22 @@ def test_collecting_again_mends_what_was_missing(
     prometheus.failure = None
     collect(here)
     assert kept(here) == {f"{one}.json" for one in SERIES}
+
+
+@pytest.mark.parametrize("gone", ["transfers", "settlements"])
+def test_sides_that_were_read_at_different_times_are_not_mixed(
+    tmp_path: Path, prometheus: FakePrometheus, records: Callable[[str], Records], gone: str
+) -> None:
+    """Read again, one side does not answer: the other would lack, or add, what was paid since."""
+    here = finished(tmp_path, prometheus.url, records("well").url)
+    collect(here)
+    books = {"transfers": f"{records('none').url}/t", "settlements": f"{records('none').url}/s"}
+    books[gone] = f"{absent(HOST)}/x"
+    document = here.environment.model_dump(mode="json") | {"ledger": books}
+    collect(Context(here.run, recorded(Environment, document, "environment")))
+    assert not_collected(here)
+    for name in BOTH_SIDES:
+        assert here.run.path(f"series/{name}").read_bytes() == Records.WHOLE
 
 
 def test_a_run_that_never_began_has_no_span(make_here: Callable[..., Context]) -> None:

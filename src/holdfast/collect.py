@@ -32,13 +32,12 @@ def collect(here: Context) -> None:
     if here.environment.breakers:
         asked.append(breaker.raw)
     asking = [begun(partial(_answer, partial(one, here, window_s, at_wall_s))) for one in asked]
-    books = begun(partial(_books, here, start.wall_ns / SECOND - _LEDGER_BEFORE_S))
+    books = begun(partial(_answer, partial(_books, here, start.wall_ns / SECOND)))
     for answer in asking:
         for name, series in _kept(here, answer(None)).items():
             here.run.write_answer(f"series/{name}.json", series)
-    for rows in books(None):
-        for name, text in _kept(here, rows).items():
-            write_whole(here.run.path(f"series/{name}.jsonl"), text)
+    for name, text in _kept(here, books(None)).items():
+        write_whole(here.run.path(f"series/{name}.jsonl"), text)
 
 
 def span(here: Context) -> tuple[Anchor, Anchor]:
@@ -60,17 +59,19 @@ def _alerts(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, An
     return {"alerts": Prometheus(here.environment.prometheus.url).raw(query, at_wall_s)}
 
 
-def _books(here: Context, since: float) -> list[Answer]:
-    """Both sides' records. The bank side's before the ledger, too: what others settle while the
-    ledger is read is no difference."""
-    books = here.environment.ledger
-    if books is None:
-        return []
-    return [
-        _answer(lambda: {"settlements_before": ledger.settlements(books, since)}),
-        _answer(lambda: {"transfers": ledger.transfers(books, since)}),
-        _answer(lambda: {"settlements": ledger.settlements(books, since)}),
-    ]
+def _books(here: Context, start_wall_s: float) -> Mapping[str, str]:
+    """Both sides' records, or none: what was read at different times differs by what was paid.
+
+    The bank side's before the ledger, too: what others settle while that is read is no difference.
+    """
+    if (books := here.environment.ledger) is None:
+        return {}
+    since = start_wall_s - _LEDGER_BEFORE_S
+    return {
+        "settlements_before": ledger.settlements(books, since),
+        "transfers": ledger.transfers(books, since),
+        "settlements": ledger.settlements(books, since),
+    }
 
 
 def _answer(ask: Callable[[], Mapping[str, Any]]) -> Answer:
