@@ -1,6 +1,7 @@
 """Somebody else broke something: numbers from marks, verdicts only where a named probe saw it."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from holdfast.context import Context
 from holdfast.errors import InvalidInput
 from holdfast.judge import Judgement, judge
 from holdfast.model import Interval, Record
-from holdfast.observe import find
+from holdfast.observe import _watch, find
 from holdfast.pipeline.story import tell
 from holdfast.probes import seen
+from holdfast.probes.landed import READBACKS
 from holdfast.reports import summary
 from holdfast.store import Run
 from tests.conftest import RealToxiproxy, configured
@@ -234,6 +236,18 @@ def test_observe_needs_no_right_and_asks_no_cluster(here: Here) -> None:
     assert "holdfast mark" in ended.stderr
     assert here.kubernetes.calls == []
     assert not (runs / "budget.jsonl").exists()
+
+
+@pytest.mark.parametrize("answer", [None, 0, 0.0, "", [], "no data", 1])
+def test_a_probe_that_says_neither_yes_nor_no_has_seen_nothing(
+    make_here: Callable[..., Context], answer: object
+) -> None:
+    """No data before the fault is not that there was none."""
+    here, end = make_here(), threading.Event()
+    end.set()
+    _watch(here, lambda **_: answer, end)
+    (look,) = here.run.records(READBACKS)
+    assert look["in_place"] is None
 
 
 def test_the_ledgers_sums_are_looked_at_meanwhile(here: Here) -> None:

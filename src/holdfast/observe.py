@@ -138,13 +138,20 @@ def _stay(load: customers.Customers, seconds: float) -> None:
             return  # judging says what is missing
 
 
+def _seen(answer: Any) -> dict[str, Any]:
+    """Only false says that no fault is there: a probe without data has seen nothing."""
+    if isinstance(answer, bool):
+        return {"in_place": answer}
+    return {"in_place": None, "error": f"it answered {answer!r}, neither true nor false"[:200]}
+
+
 def _watch(here: Context, probe: Probe | None, end: threading.Event) -> None:
     """Ask the probe every 5 s whether the fault is there, and write down what it says."""
     where = {KEY: str(here.run.folder)}
     while probe is not None:
         began = now_ns()
         try:
-            seen: dict[str, Any] = {"in_place": probe(configuration=where) is True}
+            seen = _seen(probe(configuration=where))
         except HoldfastError as error:
             seen = {"in_place": None, "error": str(error)}
         except Exception as error:  # noqa: BLE001  # a probe of the user may raise anything
