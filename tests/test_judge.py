@@ -762,6 +762,36 @@ def test_what_the_backup_has_to_carry(share: float, verdict: str) -> None:
     assert f"carried {share:.2%}" in they.why(judgement, "failover")
 
 
+@pytest.mark.parametrize(
+    ("calls", "verdict"), [(they.PRIMARY, UNKNOWN), (they.BACKUP, HELD)], ids=str
+)
+@pytest.mark.parametrize("born", [4.5, 20.5, 31.5])
+def test_a_replica_that_came_since_the_fault_has_to_call_the_backup_too(
+    calls: str, verdict: str, born: float
+) -> None:
+    """Nobody waits for its breaker: it was not there when the gateway turned slow."""
+    story = Story(objectives=("failover",))
+    record, took = told(story), {they.PRIMARY: 2.0, they.BACKUP: 0.02}[calls]
+    labels = {"pod": "wallet-d", "job": "wallet-api", "instance": "wallet-d", "gateway": calls}
+    labels |= {"outcome": "ok" if calls == they.BACKUP else "timeout", "trial": "false"}
+    series = dict(record.series)
+    for name, each in (("gateway_calls_count", 13.0), ("gateway_calls_sum", 13.0 * took)):
+        points = [
+            [WALL + at, repr(each * (min(at, story.hold) - born + 0.5))]
+            for at in they.scraped(story, 0.0)
+            if at >= born
+        ]
+        answer = series[name]["data"]["result"] + [{"metric": labels, "values": points}]
+        series[name] = {"status": "success", "data": {"resultType": "matrix", "result": answer}}
+    more = {"name": "wallet-d", "uid": "uid-wallet-d", "zone": "a", "ready": True}
+    pods = tuple(
+        {**one, "pods": [*one["pods"], more]} if one["looked_ns"] >= ns(born) else one
+        for one in record.pods
+    )
+    verdict = verdict if born < story.hold else HELD
+    assert found(replace(record, series=series, pods=pods)) == {"failover": verdict}
+
+
 def test_customers_who_lost_requests_before_the_breakers_opened() -> None:
     story = Story(objectives=("failover",), service=errors(1.0, 1.5))
     judgement = judge(told(story))

@@ -120,6 +120,12 @@ class Counts:
             rates.append(rise[0] / rise[1])
         return sum(rates) if rates else None
 
+    def from_zero(self, one: Series, window: Window) -> Series:
+        """A counter of a pod that appeared in the window begins there with zero."""
+        if not one.times or not self._is_of_a_new_pod(one, window):
+            return one
+        return replace(one, points=((self._span(window)[0], 0.0), *one.points))
+
     def recent(self, name: str) -> Window:
         """The last stretch before the fault: the stability window, and three scrapes at least."""
         before = self._timeline.before
@@ -159,8 +165,7 @@ class Counts:
             rise = increase(
                 one, start, end, seen[one.labels.get("job", ""), one.labels.get("instance", "")]
             )
-            if rise is None and self._is_of_a_new_pod(one, window):
-                born = replace(one, points=((start, 0.0), *one.points))
+            if rise is None and (born := self.from_zero(one, window)) is not one:
                 rise = increase(born, start, end)
             if rise is None and _concerns(one, start, end):
                 return None

@@ -115,7 +115,11 @@ def _floor(name: str, ground: Ground, gateway: str, changes: list[Change]) -> fl
 
 
 def _carried(ground: Ground, gateway: str, changes: list[Change]) -> _Part:
-    """The backup's share of calls once every breaker was open, trial calls apart."""
+    """The backup's share of calls once every breaker was open, trial calls apart.
+
+    Held with those of replicas that came since the fault, broken without them: when their breakers
+    had to open, nobody knows.
+    """
     settings = ground.record.plan["environment"]["breakers"][gateway]
     calls, last = ground.counts.series("gateway_calls_count"), _last(changes)
     backup = settings["backup"]
@@ -124,9 +128,14 @@ def _carried(ground: Ground, gateway: str, changes: list[Change]) -> _Part:
         return Verdict.UNKNOWN, "what the backup carried is not known", observed
     moved = _moved(ground, gateway, last)
     window = ground.timeline.wall_s(moved.start_ns), ground.timeline.wall_s(moved.end_ns)
-    pods = {one.pod for one in changes}  # one that was replaced before the fault says nothing
+    pods, began_s = {one.pod for one in changes}, ground.timeline.wall_s(ground.timeline.began_ns)
     mine = [one for one in calls if one.labels.get("pod") in pods]
-    carried = carried_by_backup(mine, gateway, backup, window)
+    came = [  # and not what was replaced before the fault
+        ground.counts.from_zero(one, moved)
+        for one in calls
+        if one.labels.get("pod") not in pods and one.times and began_s < one.times[0] <= window[1]
+    ]
+    carried = carried_by_backup([*mine, *came], gateway, backup, window)
     observed = Observation(
         "carried-by-backup",
         carried.share,
@@ -139,7 +148,11 @@ def _carried(ground: Ground, gateway: str, changes: list[Change]) -> _Part:
     if carried.share is None:
         return Verdict.UNKNOWN, carried.why, observed
     words = f"then {backup} carried {carried.share:.2%} ({carried.trials:.0f} trial calls apart)"
-    return (Verdict.HELD if carried.share >= _CARRIED else Verdict.BROKEN), words, observed
+    if carried.share >= _CARRIED:
+        return Verdict.HELD, words, observed
+    share = carried_by_backup(mine, gateway, backup, window).share
+    surely = share is not None and share < _CARRIED
+    return (Verdict.BROKEN if surely else Verdict.UNKNOWN), words, observed
 
 
 def _moved(ground: Ground, gateway: str, last: Interval) -> Window:
