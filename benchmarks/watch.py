@@ -1,15 +1,21 @@
-"""What it costs to look at the pods while a run is on, beside Kubernetes' own typed client.
+"""What it costs to see the pods while a run is on, beside Kubernetes' own typed client.
 
-holdfast looks once a second and writes down what it sees; it keeps no watch open. The API server is
-a process of its own on loopback, over plain HTTP: TLS would cost both clients the same. Its pods
-are as large as those of a real one.
+holdfast looks once a second, hears of each change in between by a watch, and writes both down. The
+API server is a process of its own on loopback, over plain HTTP: TLS would cost both clients the
+same. Its pods are as large as those of a real one. Each event turns a pod, so that each is written
+as two looks; the latency is from right before the server sends until our look has its instant.
 """
 
 import argparse
+import copy
+import io
+import itertools
+import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +23,37 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import machine
 from benchmarks.load import environment
+from holdfast.clock import SECOND, Anchor, now_ns, sleep, until
+from holdfast.cluster import Cluster
 from holdfast.context import Context
 from holdfast.load.record import cpu_seconds
 from holdfast.probes import restart
+from holdfast.run.stream import Heard, Listed, Stream, looks
 from holdfast.store import Run
+from holdfast.store.chain import Disk
 
 HOST = "127.11.0.21"
 NODES, SELECTOR = 6, "app=wallet-api"
+RATE = 200.0  # events a second: far more than a zone that goes dark makes
+STAMP = "0" * 20  # a label in its place says when the event was sent
+TOGETHER = 50  # events that are written with one look
+CPU_GOAL_MS, LATENCY_GOAL_MS = 0.5, 1.0
 
 
-def serve(folder: Path, pods: int) -> None:
-    """Serve a wallet of so many pods until the input ends."""
+class Unsynced(Disk):
+    """A disk that nobody waits for."""
+
+    def write(self, file: io.FileIO, line: bytes) -> None:
+        """Write, and go on."""
+        file.write(line)
+
+
+def serve(folder: Path, pods: int, events: int) -> None:
+    """Serve a wallet of so many pods until the input ends; so many events to each watch.
+
+    The first watch hears them at a steady rate, the second as fast as it reads, the third as the
+    first.
+    """
     from tests.fakes import FakeKubernetes, serving
 
     api = FakeKubernetes()
@@ -39,9 +65,35 @@ def serve(folder: Path, pods: int) -> None:
         pod["metadata"]["managedFields"] = [managed(name) for name in ("controller", "kubelet")]
         pod["spec"] |= spec()
         pod["status"] |= status()
+    rates = deque([RATE, 0.0, RATE])
+    lines = [*turns(list(api.pods.values()), events)]
+    api.watch = lambda: (200, sent(lines, rates.popleft()))
     with serving(HOST, api.answer) as api.url:
         print(api.kubeconfig(folder), flush=True)
         sys.stdin.read()
+
+
+def turns(pods: list[dict[str, Any]], events: int) -> Iterator[bytes]:
+    """Pods that turn one after the other, each time the other way, as lines of a watch."""
+    last = max(int(pod["metadata"]["resourceVersion"]) for pod in pods)
+    for number in range(events):
+        pod = copy.deepcopy(pods[number % len(pods)])
+        ready = number // len(pods) % 2 == 1
+        pod["status"]["conditions"][-1]["status"] = str(ready)
+        pod["metadata"]["resourceVersion"] = str(last + 1 + number)
+        pod["metadata"]["labels"]["sent"] = STAMP
+        yield json.dumps({"type": "MODIFIED", "object": pod}).encode() + b"\n"
+
+
+def sent(lines: list[bytes], rate: float) -> Iterator[bytes]:
+    """The lines, at that rate, or as fast as they are read; then silence."""
+    sleep(0.5)
+    begun = now_ns()
+    for number, line in enumerate(lines):
+        if rate:
+            sleep((begun + number / rate * SECOND - now_ns()) / SECOND)
+        yield line.replace(STAMP.encode(), b"%020d" % now_ns())
+    sleep(3600)
 
 
 def managed(name: str) -> dict[str, Any]:
@@ -81,37 +133,118 @@ def each(what: Callable[[], object], times: int) -> float:
     return (cpu_seconds() - began) / times * 1000
 
 
-def measure(pods: int, times: int) -> list[str]:
-    """One row of the table."""
+def measure(pods: int, times: int, events: int) -> tuple[list[str], list[str]]:
+    """One row of each table."""
     from kubernetes import client, config
 
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--serve", folder, "--pods", str(pods)]
+        command = [sys.executable, __file__, "--serve", folder]
+        command += ["--pods", str(pods), "--events", str(events)]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
             assert server.stdin
             assert server.stdout
             path = server.stdout.readline().strip()
             here = context(path, Path(folder))
-            zones: dict[str, str] = {}
-            looked = {"pods": restart.look(here, zones)}
-            assert len(looked["pods"]) == pods
             load: Any = config.load_kube_config
             load(path)
             typed: Any = client.CoreV1Api()
-            found = {
-                "look": each(lambda: restart.look(here, zones), times),
-                "write": each(lambda: here.run.append("samples/pods.jsonl", dict(looked)), times),
-                "typed": each(
-                    lambda: typed.list_namespaced_pod("wallet", label_selector=SELECTOR), times
-                ),
-            }
-            size = len(typed.list_namespaced_pod("wallet", _preload_content=False).data)
+            rows = looked(here, typed, times), watched(here, typed, events)
             server.stdin.close()
-    both = found["look"] + found["write"]
+            server.kill()
+    return rows
+
+
+def looked(here: Context, typed: Any, times: int) -> list[str]:
+    """What a look costs."""
+    zones: dict[str, str] = {}
+    seen = {"pods": restart.look(here, zones)}
+    found = {
+        "look": each(lambda: restart.look(here, zones), times),
+        "write": each(lambda: here.run.append("samples/pods.jsonl", dict(seen)), times),
+        "typed": each(lambda: typed.list_namespaced_pod("wallet", label_selector=SELECTOR), times),
+    }
+    size = len(typed.list_namespaced_pod("wallet", _preload_content=False).data)
+    pods, both = len(seen["pods"]), found["look"] + found["write"]
     parts = (found["look"], found["write"], both, both / pods, found["typed"])
     told = [f"{part:.2f} ms" for part in parts]
     return [f"{pods}", f"{size / 1024:.0f} KiB", *told, f"{found['look'] / found['typed']:.2f}"]
+
+
+def watched(here: Context, typed: Any, events: int) -> list[str]:
+    """What an event costs, and how late it is heard."""
+    zones: dict[str, str] = {}
+    pods, version = Cluster(here.environment.kubernetes.kubeconfig).listed_pods(
+        "wallet", SELECTOR, zones
+    )
+    before = Listed(pods, version, now_ns(), Anchor.take())
+    heard, hear_ms, _ = listened(here, version, events)
+    late = sorted((one.at.mono_ns - int(one.pod.labels["sent"])) / 1e6 for one in heard)
+    synced_ms = written(here, before, heard, zones)
+    write_ms = written(
+        Context(Run(here.run.folder, Unsynced()), here.environment), before, heard, zones
+    )
+    _, _, rate = listened(here, version, events)
+    both = hear_ms + write_ms
+    p50, p99 = late[events // 2], late[events * 99 // 100]
+    typed_ms = heard_typed(typed, version, events)
+    parts = (hear_ms, write_ms, both, hear_ms + synced_ms, typed_ms)
+    told = [f"{part:.3f} ms" for part in parts]
+    goals = [machine.against(both, CPU_GOAL_MS), machine.against(p99, LATENCY_GOAL_MS)]
+    times = [f"{one:.2f} ms" for one in (p50, p99)]
+    return [f"{len(pods)}", *told, goals[0], *times, goals[1], f"{rate:.0f}/s"]
+
+
+def listened(here: Context, version: int, events: int) -> tuple[list[Heard], float, float]:
+    """What was heard, the CPU milliseconds of one event, and events a second at the end."""
+    heard: list[Heard] = []
+
+    def all_of_them() -> bool:
+        heard.extend(stream.until(1 << 60))
+        return len(heard) >= events
+
+    stream, began = Stream(here, version), cpu_seconds()
+    stream.start()
+    assert until(all_of_them, seconds=600, every=0.1)
+    spent_ms = (cpu_seconds() - began) / events * 1000
+    stream.stop()
+    return heard, spent_ms, events / ((heard[-1].at.mono_ns - heard[0].at.mono_ns) / SECOND)
+
+
+def written(here: Context, before: Listed, heard: list[Heard], zones: dict[str, str]) -> float:
+    """CPU milliseconds of one event from what was heard to what is in the file."""
+    spent, events = 0.0, [*heard]
+    while events:
+        some, events = events[:TOGETHER], events[TOGETHER:]
+        became = {pod.uid: pod for pod in before.pods} | {one.pod.uid: one.pod for one in some}
+        began = cpu_seconds()
+        between = looks(before, some, [*became.values()], zones)
+        assert between is not None
+        here.run.append_all("samples/pods.jsonl", between)
+        spent += cpu_seconds() - began
+        now = [became[pod.uid] for pod in before.pods]
+        before = Listed(now, some[-1].pod.version, before.began_ns, before.written)
+    return spent / len(heard) * 1000
+
+
+def heard_typed(typed: Any, version: int, events: int) -> float:
+    """CPU milliseconds of one event with the typed client, which writes nothing."""
+    from kubernetes import watch
+
+    opened: Any = watch.Watch
+    stream = opened()
+    began = cpu_seconds()
+    asked = stream.stream(
+        typed.list_namespaced_pod,
+        "wallet",
+        label_selector=SELECTOR,
+        resource_version=str(version),
+    )
+    for _ in itertools.islice(asked, events):
+        pass
+    spent = cpu_seconds() - began
+    stream.stop()
+    return spent / events * 1000
 
 
 def context(kubeconfig: str, folder: Path) -> Context:
@@ -132,15 +265,21 @@ def main() -> None:
     )
     parser.add_argument("--pods", type=int, nargs="+", default=[6, 60], help="of the workload")
     parser.add_argument("--times", type=int, default=500, help="looks (default: 500)")
+    parser.add_argument("--events", type=int, default=2000, help="(default: 2000)")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.pods[0])
+        serve(options.serve, options.pods[0], options.events)
         return
-    rows = [measure(pods, options.times) for pods in options.pods]
+    rows = [measure(pods, options.times, options.events) for pods in options.pods]
     parts = ("look", "write", "both", "a pod", "typed list", "look / typed")
-    print(machine.table(("pods", "answer", *parts), rows))
-    print("CPU of one, once a second")
+    print(machine.table(("pods", "answer", *parts), [one for one, _ in rows]))
+    print("CPU of one, once a second\n")
+    heard = ("hear", "write", "both", "with fsync", "typed watch", "0.5 ms", "p50", "p99", "1 ms")
+    print(machine.table(("pods", *heard, "at most"), [one for _, one in rows]))
+    print(
+        f"CPU of one event, {RATE:.0f} a second, and its latency; as fast as they are read: at most"
+    )
     print(machine.line())
 
 

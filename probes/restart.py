@@ -3,7 +3,7 @@
 from typing import Any
 
 from holdfast import context
-from holdfast.cluster import Cluster
+from holdfast.cluster import Cluster, Pod
 from holdfast.context import Context
 
 __all__ = ["replicas_ready"]
@@ -22,12 +22,9 @@ def look(here: Context, zones: dict[str, str] | None = None) -> list[dict[str, A
     """
     workload = here.environment.workload
     cluster = Cluster(here.environment.kubernetes.kubeconfig)
-    return [
-        {
-            "name": pod.name,
-            "uid": pod.uid,
-            "zone": pod.zone,
-            "ready": pod.ready and not pod.deleting,
-        }
-        for pod in cluster.pods(workload.namespace, workload.selector, zones)
-    ]
+    return [told(pod) for pod in cluster.pods(workload.namespace, workload.selector, zones)]
+
+
+def told(pod: Pod) -> dict[str, Any]:
+    """A pod as a look tells of it."""
+    return {"name": pod.name, "uid": pod.uid, "zone": pod.zone, "ready": pod.serving}

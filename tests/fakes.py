@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from holdfast.clock import sleep
 
 type Json = dict[str, Any]
-type Answer = tuple[int, Json]
+type Answer = tuple[int, Json | Iterator[bytes]]  # bytes are sent as they come, in chunks
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -43,6 +43,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # as an API server does: an event waits for no other
     server: _Server
 
     def setup(self) -> None:
@@ -56,6 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         code, document = self.server.answer(self.command, self.path, body)
+        if not isinstance(document, dict):
+            return self._stream(code, document)
         content = json.dumps(document).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
@@ -63,6 +66,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(ConnectionError):
             self.wfile.write(content)
+        return None
+
+    def _stream(self, code: int, parts: Iterator[bytes]) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for part in parts:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815  # http.server calls these
 
@@ -95,7 +109,7 @@ class FakeKubernetes:
 
     `forbidden` holds rights such as `delete pods`; `policies` says what refuses a dry run; `deaf`
     methods answer well and do nothing; `before` is called with method and path before each request,
-    to let somebody else act first.
+    to let somebody else act first. `watch` answers a watch in the place of what `tell` was told.
     """
 
     def __init__(self) -> None:
@@ -114,7 +128,11 @@ class FakeKubernetes:
         self.calls: list[tuple[str, str]] = []
         self.accepted: list[socket.socket] = []
         self.url = ""
+        self.watch: Callable[[], Answer] | None = None
+        self.watches = 0  # how many were asked for
+        self._told: list[tuple[int, str, Json]] = []
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._version = 0
 
     def add_node(self, name: str, zone: str, **spec: Any) -> Json:
@@ -146,7 +164,23 @@ class FakeKubernetes:
             "status": {"conditions": [{"type": "Ready", "status": "True"}]},
         }
         self.pods[namespace, name] = pod
+        self.tell("ADDED", pod)
         return pod
+
+    def tell(self, kind: str, pod: Json) -> None:
+        """A pod has changed: watches hear of it."""
+        with self._changed:
+            self._version += 1
+            pod["metadata"]["resourceVersion"] = str(self._version)
+            self._told.append((self._version, kind, copy.deepcopy(pod)))
+            self._changed.notify_all()
+
+    def turn(self, name: str, ready: bool, namespace: str = "wallet") -> None:
+        """A pod becomes ready, or not ready."""
+        with self._lock:
+            pod = self.pods[namespace, name]
+            pod["status"]["conditions"] = [{"type": "Ready", "status": str(ready)}]
+            self.tell("MODIFIED", pod)
 
     def add_workload(self, kind: str, name: str, **labels: str) -> Json:
         """A workload of that kind in the namespace `wallet`, of pods labelled `app=<name>`."""
@@ -177,7 +211,7 @@ class FakeKubernetes:
         path.write_text(json.dumps(kubeconfig(self.url)))
         return path
 
-    def answer(self, method: str, target: str, body: Any) -> Answer:
+    def answer(self, method: str, target: str, body: Any) -> Answer:  # noqa: PLR0911  # it routes
         """One request."""
         url = urlsplit(target)
         self.before(method, url.path)
@@ -195,10 +229,35 @@ class FakeKubernetes:
                 return self._lease(method, parts[parts.index("leases") + 1 :], body)
             if parts[0] == "apis" and (len(parts) < 4 or url.path in self.other):
                 return self._other(url.path)
-            if "dryRun=All" in url.query:
+            query = {key: values[0] for key, values in parse_qs(url.query).items()}
+            selector, rest = query.get("labelSelector", ""), parts[2 if parts[0] == "api" else 3 :]
+            if "watch" in query:
+                return self._watched(selector, int(query["resourceVersion"]))
+            if "dryRun" in query:
                 return self._tried(body[-1]["path"].rpartition("/")[2])
-            selector = parse_qs(url.query).get("labelSelector", [""])[0]
-            return self._resource(method, parts[2 if parts[0] == "api" else 3 :], body, selector)
+            return self._resource(method, rest, body, selector)
+
+    def _watched(self, selector: str, since: int) -> Answer:
+        self.watches += 1
+        if "watch pods" in self.forbidden:
+            return _failed(403, "pods is forbidden: cannot watch resource")
+        return self.watch() if self.watch else (200, self._changes(selector, since))
+
+    def _changes(self, selector: str, since: int) -> Iterator[bytes]:
+        """What was told after that version, for ever; a bookmark when nothing was for a second."""
+        while True:
+            with self._changed:
+                told = self._since(since) or (self._changed.wait(1.0) and self._since(since))
+            if not told:
+                yield line("BOOKMARK", {"metadata": {"resourceVersion": str(since)}})
+                continue
+            since = told[-1][0]
+            for _, kind, pod in told:
+                if _wanted(selector).items() <= pod["metadata"].get("labels", {}).items():
+                    yield line(kind, pod)
+
+    def _since(self, version: int) -> list[tuple[int, str, Json]]:
+        return [one for one in self._told if one[0] > version]
 
     def _tried(self, part: str) -> Answer:
         """What the admission policy says to a change of that part of a node's metadata."""
@@ -220,7 +279,8 @@ class FakeKubernetes:
         if kind in ("namespaces", "events"):
             return 200, {"metadata": {"name": "".join(name), "uid": self.uid}}
         if not name:
-            return 200, {"items": copy.deepcopy(self._listed(kind, namespace, selector))}
+            items = copy.deepcopy(self._listed(kind, namespace, selector))
+            return 200, {"metadata": {"resourceVersion": str(self._version)}, "items": items}
         if kind == "nodes":
             return self._one(method, self.nodes, name[0], body)
         return self._one(method, self.pods, (namespace or "", name[0]), body)
@@ -263,7 +323,7 @@ class FakeKubernetes:
                 for one in self.listed.get(kind, [])
                 if namespace in (None, one["metadata"]["namespace"])
             ]
-        wanted = dict(one.split("=") for one in selector.split(",")) if selector else {}
+        wanted = _wanted(selector)
         return [
             pod
             for (place, _), pod in self.pods.items()
@@ -283,8 +343,10 @@ class FakeKubernetes:
                 return 200, one
             if body.get("gracePeriodSeconds"):
                 one["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+                self.tell("MODIFIED", one)
             else:
                 del kept[key]
+                self.tell("DELETED", one)
             return 200, one
         if method == "PATCH" and method not in self.deaf:
             try:
@@ -302,6 +364,15 @@ class FakeKubernetes:
             "resourceVersion": str(self._version),
             "labels": labels,
         }
+
+
+def line(kind: str, document: Json) -> bytes:
+    """One event of a watch."""
+    return json.dumps({"type": kind, "object": document}).encode() + b"\n"
+
+
+def _wanted(selector: str) -> dict[str, str]:
+    return dict(one.split("=") for one in selector.split(",")) if selector else {}
 
 
 def kubeconfig(url: str, **cluster: Any) -> Json:

@@ -10,7 +10,7 @@ import yaml
 DEPLOY = Path(__file__).parent.parent / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*.yaml") if path.name != "kustomization.yaml")
 ROLES = ("Role", "ClusterRole")
-VERBS = {"get", "list", "create", "update", "patch", "delete"}
+VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 # what RBAC good practices list as ways to more rights, and more than any fault needs
 NEVER = {
     "secrets",

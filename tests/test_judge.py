@@ -1,7 +1,7 @@
 """Verdicts on runs whose truth is known; above all, what must never pass."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from math import inf, nan
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.clock import SECOND
 from holdfast.judge import Judgement, judge
-from holdfast.model import Interval, Record
+from holdfast.model import Interval, Json, Record
 from tests import judge_stories as they
 from tests.judge_stories import (
     FLOOR_S,
@@ -992,6 +992,59 @@ def test_a_replacement_that_died_again() -> None:
         for one in record.pods
     )
     assert found(replace(record, pods=again)) == {"restart": BROKEN}
+
+
+def heard(at: float, pods: int, ready: Sequence[Json]) -> Json:
+    """A look that a watch made: it happened in the 40 ms before this second."""
+    return {"looked_ns": ns(at - 0.04), "mono_ns": ns(at), "pods": [*ready[:pods]]}
+
+
+def also_heard(record: Record, *more: Json) -> Record:
+    """The record with more looks, in their order."""
+    ordered = sorted((*record.pods, *more), key=lambda one: int(one["mono_ns"]))
+    return replace(record, pods=tuple(ordered))
+
+
+def restart_s(record: Record) -> Interval:
+    every = judge(record).observations
+    value = next(one.value for one in every if one.name == "replicas-restored")
+    assert isinstance(value, Interval)
+    return value
+
+
+def test_a_watch_makes_the_interval_narrow() -> None:
+    """The replacement is ready at 6 s, and was heard of: not between two looks a second apart."""
+    record = told(replace(KILLED, back=5.98))
+    alone, whole = restart_s(record), record.pods[-1]["pods"]
+    assert alone.high - alone.low > 1
+    found = restart_s(also_heard(record, heard(6, len(whole) - 1, whole), heard(6, 9, whole)))
+    assert (found.low, found.high) == pytest.approx((5.96, 6.0))
+
+
+def test_a_replica_that_was_away_for_a_moment_was_away() -> None:
+    """Nobody would have seen it once a second."""
+    record = told(KILLED)
+    whole = record.pods[-1]["pods"]
+    gone = also_heard(record, heard(63.0, len(whole) - 1, whole), heard(63.1, 9, whole))
+    assert found(record) == {"restart": HELD}
+    assert found(gone) != {"restart": HELD}
+
+
+def test_a_pod_too_many_for_a_moment_before_the_fault_is_not_wanted_back() -> None:
+    """A rollout makes one before it takes another away."""
+    record = told(KILLED)
+    before = next(one["pods"] for one in record.pods if one["looked_ns"] < ns(-3))
+    extra = [*before, {**before[0], "name": "wallet-x", "uid": "uid-wallet-x"}]
+    surge = also_heard(record, heard(-2.9, 9, extra), heard(-2.8, 9, before))
+    assert found(surge) == {"restart": HELD}
+    stayed = also_heard(record, *(heard(-2.9 + n / 10, 9, extra) for n in range(9)))
+    assert found(stayed) == {"restart": BROKEN}
+
+
+def test_a_replica_that_went_right_before_the_fault_is_wanted_back_however_it_was_seen() -> None:
+    record = told(replace(KILLED, back=None))
+    before = next(one["pods"] for one in record.pods if one["looked_ns"] < ns(-3))
+    assert found(also_heard(record, heard(-0.1, 2, before))) == {"restart": BROKEN}
 
 
 # ── known truths: money ───────────────────────────────────────────────────────────────────────────

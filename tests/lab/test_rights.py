@@ -55,6 +55,7 @@ RIGHTS = {
             "create events",
             "get pods",
             "list pods",
+            "watch pods",
             "delete pods",
             "get deployments.apps",
             "list deployments.apps",

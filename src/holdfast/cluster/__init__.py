@@ -18,11 +18,15 @@ from holdfast.cluster.objects import (
     Node,
     Pod,
     Workload,
+    pod_path,
+    pods_path,
     read_budget,
     read_node,
     read_pod,
+    read_version,
     read_workload,
 )
+from holdfast.cluster.watching import PodWatch
 from holdfast.errors import FaultNotApplied, FaultRemains, HoldfastError, Unreachable
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "Cluster",
     "Node",
     "Pod",
+    "PodWatch",
     "Workload",
 ]
 
@@ -64,16 +69,37 @@ class Cluster:
         `zones` are those of nodes that were seen before: who looks again and again asks for nodes
         only when a pod is on another one, which is then added.
         """
-        place = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
+        return self.listed_pods(namespace, selector, zones)[0]
+
+    def listed_pods(
+        self, namespace: str | None, selector: str, zones: dict[str, str] | None
+    ) -> tuple[list[Pod], int]:
+        """The same, and the version at which they were so, from which a watch can go on."""
         query = {"labelSelector": selector} if selector else {}
         known = self._zones() if zones is None else zones
-        found = self._read(
-            f"/api/v1/{place}pods", lambda it: [read_pod(one, known) for one in it["items"]], query
+        found, version = self._read(
+            pods_path(namespace),
+            lambda it: (
+                [read_pod(one, known) for one in it["items"]],
+                read_version(it.get("metadata") or {}),
+            ),
+            query,
         )
         if zones is not None and any(one.node and one.node not in zones for one in found):
             zones.update(self._zones())
             found = [replace(one, zone=zones.get(one.node, "")) for one in found]
-        return sorted(found, key=lambda one: (one.namespace, one.name))
+        return sorted(found, key=lambda one: (one.namespace, one.name)), version
+
+    def watch_pods(self, namespace: str, selector: str, since: int) -> PodWatch:
+        """What becomes of these pods after that version, told while it happens.
+
+        Raises:
+            Unreachable: the watch was not opened.
+        """
+        query = {"watch": "1", "resourceVersion": str(since), "allowWatchBookmarks": "true"}
+        if selector:
+            query["labelSelector"] = selector
+        return PodWatch(self._client.follow(pods_path(namespace), query))
 
     def _zones(self) -> dict[str, str]:
         return {node.name: node.zone for node in self.nodes()}
@@ -127,7 +153,7 @@ class Cluster:
     def delete_pod(self, pod: Pod, grace_seconds: int) -> bool:
         """Delete this very pod; False when it was gone already, or replaced by one of its name."""
         body = {"gracePeriodSeconds": grace_seconds, "preconditions": {"uid": pod.uid}}
-        return self._client.call("DELETE", _path(pod), body=body, accept=(404, 409)) is not None
+        return self._client.call("DELETE", pod_path(pod), body=body, accept=(404, 409)) is not None
 
     def cordon(self, node: Node, marks: Mapping[str, str]) -> None:
         """Let no new pod onto a node, and mark it as ours in the same write; read back.
@@ -218,7 +244,7 @@ class Cluster:
         """Delete and read back; what is wrong, or nothing."""
         try:
             self.delete_pod(pod, grace_seconds)
-            found = self._client.call("GET", _path(pod), accept=(404,))
+            found = self._client.call("GET", pod_path(pod), accept=(404,))
         except HoldfastError as error:
             return f"{pod.name}: {error}"
         metadata = found["metadata"] if found else {}
@@ -270,7 +296,3 @@ class Cluster:
             raise Unreachable(
                 self._client.url, f"{path} has another form", "Is this a Kubernetes API server?"
             ) from None
-
-
-def _path(pod: Pod) -> str:
-    return f"/api/v1/namespaces/{quote(pod.namespace, safe='')}/pods/{quote(pod.name, safe='')}"

@@ -4,14 +4,16 @@ The kubernetes package's client sends a request up to four times and sleeps for 
 `Retry-After` asks, whatever time limit it was given. Here its retries are off, and a call ends
 after a time limit in all; what was not sent by then is never sent. Credentials that are not
 accepted any more are read again, once; an API server that is busy (429) is asked once more, after
-the time that it asks for, at most that limit.
+the time that it asks for, at most that limit. A watch is opened within that limit, too, and asked
+for once; whoever wants more of it opens another.
 """
 
 import contextlib
 import errno
 import json
 import re
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -25,6 +27,9 @@ _EXPIRED = 401
 _BUSY = 429
 _MOST = 256 << 20  # bytes of an answer: ten thousand pods are less than half of it
 _LONGEST = 10_000  # bytes of such an answer that are looked at
+_BLOCK = 64 << 10
+_LINE = 4 << 20  # bytes of one line of a watch: etcd keeps no object of more than 1.5 MiB
+_QUIET_S = 120.0  # of a watch: an API server says about once a minute that it is still there
 _EXCERPT = 200  # characters of a foreign answer that an error quotes
 _DENIED = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.* denied request: (.*)", re.DOTALL)
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -65,21 +70,11 @@ class Client:
             Unreachable: absent, silent, no Kubernetes API, or not allowed: names the missing right.
             Refused: the cluster's admission policy forbids it, whatever our rights.
         """
-        kind = "application/json-patch+json" if method == "PATCH" else "application/json"
 
         def send() -> tuple[int, bytes, str]:
-            request = self._api.param_serialize(
-                method,
-                path,
-                query_params=[*(query or {}).items()],
-                header_params={"Accept": "application/json", "Content-Type": kind},
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            credentials.keep_secrets(self._api.configuration)  # one may have been renewed
-            answer = self._api.call_api(*request, _request_timeout=(connect_s(), self._call_s))
+            answer = self._ask(method, path, query, body)
             after = str(answer.headers.get("Retry-After", ""))
-            return answer.status, _content(answer.response), after
+            return int(answer.status), _content(answer.response), after
 
         code, content, after = self._bounded(send)
         if code == _EXPIRED:  # who asks is checked first: nothing was done
@@ -97,12 +92,44 @@ class Client:
             raise _wrong(self.url, code, content, "")
         return document
 
-    def _bounded(self, send: Any) -> tuple[int, bytes, str]:
+    def follow(self, path: str, query: Mapping[str, str]) -> "Lines":
+        """Open a watch; what it says is read as it comes.
+
+        Raises:
+            Unreachable: it was not opened.
+        """
+
+        def send() -> tuple[int, bytes, Any]:
+            answer = self._ask("GET", path, query)
+            opened = answer.status == 200
+            return int(answer.status), b"" if opened else _content(answer.response), answer.response
+
+        code, content, response = self._bounded(send)
+        if code != 200:
+            raise _wrong(self.url, code, content, _wanted("GET", path, "watch"))
+        return Lines(response)
+
+    def _ask(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any = None
+    ) -> Any:
+        kind = "application/json-patch+json" if method == "PATCH" else "application/json"
+        request = self._api.param_serialize(
+            method,
+            path,
+            query_params=[*(query or {}).items()],
+            header_params={"Accept": "application/json", "Content-Type": kind},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        credentials.keep_secrets(self._api.configuration)  # one may have been renewed
+        return self._api.call_api(*request, _request_timeout=(connect_s(), self._call_s))
+
+    def _bounded[T](self, send: Callable[[], T]) -> T:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         try:
-            code, content, after = within(self._call_s, send)
+            return within(self._call_s, send)
         except (TimeoutError, TooSlow, ReadTimeoutError):
             reason = f"it accepted the connection and did not answer within {self._call_s:g} s"
         except (HTTPError, OSError) as error:
@@ -111,9 +138,44 @@ class Client:
             reason = f"it cannot be called with these credentials: {error}"
         except ApiException as error:  # how the package reports a TLS failure
             reason = f"it could not be trusted: {str(error.reason)[:_EXCERPT]}"
-        else:
-            return int(code), bytes(content), after
         raise Unreachable(self.url, reason, "Is the API server running, and is the URL right?")
+
+
+class Lines:
+    """JSON objects as a server sends them, one a line, until it ends or says anything else."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._socket: socket.socket | None = getattr(response.connection, "sock", None)
+        if self._socket is not None:  # else it is closed after this answer, and keeps its limit
+            self._socket.settimeout(_QUIET_S)
+
+    def __iter__(self) -> Iterator[Json]:
+        rest = b""
+        try:
+            while (block := self._block()) and len(rest) <= _LINE:
+                *whole, rest = (rest + block).split(b"\n")
+                for line in whole:
+                    if (document := _object(line)) is None:
+                        return
+                    yield document
+        finally:
+            self._response.close()
+
+    def stop(self) -> None:
+        """Wake up whoever reads: there is no more."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _block(self) -> bytes:
+        """What has come; empty at the end, whatever ended it."""
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return bytes(self._response.read1(_BLOCK, decode_content=False) or b"")
+        except (HTTPError, OSError, ValueError):
+            return b""
 
 
 def open_client(kubeconfig: str, call_s: float) -> Client:
@@ -169,12 +231,12 @@ def _wrong(url: str, code: int, content: bytes, wanted: str) -> HoldfastError:
     return Unreachable(url, reason, "Is this a Kubernetes API server? Look at its log")
 
 
-def _wanted(method: str, path: str) -> str:
+def _wanted(method: str, path: str, verb: str = "") -> str:
     """The right that a call needs, as an administrator would write it."""
     parts = path.split("/")[4 if path.startswith("/apis/") else 3 :]
     if not parts:
         return f"get {path}"
     namespace = f" in namespace {parts[1]}" if parts[0] == "namespaces" and len(parts) > 2 else ""
     parts = parts[2:] if namespace else parts
-    verb = "list" if method == "GET" and len(parts) == 1 else _VERBS[method]
-    return f"{verb} {parts[0]}{namespace}"
+    usual = "list" if method == "GET" and len(parts) == 1 else _VERBS[method]
+    return f"{verb or usual} {parts[0]}{namespace}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from holdfast.cluster import scheduling
 from holdfast.cluster.client import Json
@@ -31,6 +32,7 @@ class Pod:
     tolerations: tuple[Json, ...] = ()
     unmodelled: tuple[str, ...] = ()
     finished: bool = False
+    version: int = 0  # grows with each of its changes; 0 when it is not known
 
     @property
     def serving(self) -> bool:
@@ -96,6 +98,17 @@ class Budget:
         return pod.namespace == self.namespace and scheduling.matches(self.selector, pod.labels)
 
 
+def pods_path(namespace: str | None) -> str:
+    """Where the pods of a namespace are, or (None) those of all."""
+    place = f"namespaces/{quote(namespace, safe='')}/" if namespace is not None else ""
+    return f"/api/v1/{place}pods"
+
+
+def pod_path(pod: Pod) -> str:
+    """Where a pod is."""
+    return f"{pods_path(pod.namespace)}/{quote(pod.name, safe='')}"
+
+
 def read_pod(data: Json, zones: Mapping[str, str]) -> Pod:
     """A pod of a list; `zones` says which zone each node is in."""
     metadata, node = data["metadata"], data["spec"].get("nodeName", "")
@@ -120,7 +133,14 @@ def read_pod(data: Json, zones: Mapping[str, str]) -> Pod:
         tolerations=tuple(spec.get("tolerations") or ()),
         unmodelled=scheduling.unmodelled(spec),
         finished=data["status"].get("phase") in ("Succeeded", "Failed"),
+        version=read_version(metadata),
     )
+
+
+def read_version(metadata: Json) -> int:
+    """The version of an object or of a list; they count the changes of one cluster."""
+    version = str(metadata.get("resourceVersion", ""))
+    return int(version) if version.isascii() and version.isdecimal() else 0
 
 
 def read_node(data: Json) -> Node:

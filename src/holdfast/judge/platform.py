@@ -1,7 +1,7 @@
 """The promise that the platform keeps by itself: pods are replaced."""
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
 from math import inf
 
 from holdfast.clock import SECOND
@@ -10,6 +10,7 @@ from holdfast.model import Interval, Json, Observation
 from holdfast.verdict import Verdict
 
 _UNSEEN_S = 10.0  # replicas that nobody looked at for so long may not have stayed ready
+_STAYED_S = 0.5  # what was ready for less may be a rollout that is about to take a pod away
 
 
 def restart(name: str, ground: Ground) -> Judged:
@@ -45,12 +46,19 @@ def _unseen_s(ground: Ground, restored: Interval) -> float:
 
 
 def ready_before(ground: Ground) -> int | None:
-    """The most replicas that were ready before the fault; None when nobody looked.
+    """The most replicas that stayed ready before the fault; None when nobody looked.
 
     A look that began before the fault and ended after it may have missed what the fault took.
     """
-    began_ns = ground.timeline.began_ns
-    return max((ready for _, ended, ready in _looks(ground) if ended <= began_ns), default=None)
+    began_ns, stay_ns = ground.timeline.began_ns, round(_STAYED_S * SECOND)
+    looks = [(at, ready) for at, ended, ready in _looks(ground) if ended <= began_ns]
+    return max((_stayed(looks[number:], stay_ns) for number in range(len(looks))), default=None)
+
+
+def _stayed(looks: Sequence[tuple[int, int]], stay_ns: int) -> int:
+    """The fewest that were ready from the first of these looks on, for so long."""
+    soon = takewhile(lambda look: look[0] < looks[0][0] + stay_ns, looks)
+    return min(ready for _, ready in soon)
 
 
 def _looks(ground: Ground) -> Iterator[tuple[int, int, int]]:

@@ -30,7 +30,7 @@ _ANNOUNCED = (
     " was not tested"
 )
 _TOLD = {"phase", "fault", "undo_began", "undo_verified", "undo_failed", "abort", "ended_early"}
-_TOLD |= {"not_collected", "mark", "ended"}
+_TOLD |= {"not_collected", "not_watched", "mark", "ended"}
 
 
 def tell(record: Record, judgement: Judgement, folder: Path) -> Report:

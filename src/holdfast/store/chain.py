@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,18 @@ class Disk:
 
 def append(
     path: Path,
-    record: dict[str, Any],
+    records: Sequence[dict[str, Any]],
     disk: Disk,
     spare: Callable[[], bool] | None = None,
     patience_s: float | None = None,
 ) -> dict[str, Any]:
-    """Append a record. `spare` makes room on a full disk, and says whether it could.
+    """Append records together; the last as it was written. A record may bring an instant along.
+
+    `spare` makes room on a full disk, and says whether it could.
 
     Raises:
         TimeoutError: whoever had the file wrote nothing for `patience_s` seconds; None waits.
-        OSError: it is not on disk, and nothing of it stays in the file.
+        OSError: they are not on disk, and nothing of them stays in the file.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     with io.FileIO(fd, "r+") as file:
@@ -56,23 +59,20 @@ def append(
         line, whole = _last(file)
         if whole < file.seek(0, os.SEEK_END):
             file.truncate(whole)  # a line torn by a crash was never acknowledged
-        seq, previous = _numbered(line, file), hashlib.sha256(line).hexdigest() if line else FIRST
-        anchor = Anchor.take()
-        full = {
-            "seq": seq + 1,
-            "mono_ns": anchor.mono_ns,
-            "wall_ns": anchor.wall_ns,
-            **record,
-            "previous": previous,
-        }
-        line = json.dumps({**full, "sum": _sum(full)}).encode() + b"\n"
+        seq, lines, now = _numbered(line, file), b"", asdict(Anchor.take())
+        for number, record in enumerate(records, seq + 1):
+            previous = hashlib.sha256(line).hexdigest() if line else FIRST
+            full = {"seq": number, **now, **record, "previous": previous}
+            text = json.dumps(full)
+            line = f'{text[:-1]}, "sum": "{_sum(text)}"}}\n'.encode()
+            lines += line
         try:
-            disk.write(file, line)
+            disk.write(file, lines)
         except OSError as error:
             file.truncate(whole)
             if error.errno not in _FULL or spare is None or not spare():
                 raise
-            disk.write(file, line)
+            disk.write(file, lines)
     if seq == 0:
         sync_folder(path.parent)
     return full
@@ -172,12 +172,15 @@ def _records(content: bytes, name: str) -> Iterator[dict[str, Any]]:
         record = parsed(line, place)
         if record.get("previous") != previous:
             raise InvalidInput(place, "the chain of hashes is broken", "Do not trust this run")
-        if record.pop("sum", None) not in (None, _sum(record)):  # the first format had none
+        if record.pop("sum", None) not in (
+            None,
+            _sum(json.dumps(record)),
+        ):  # the first format had none
             raise InvalidInput(place, "its checksum is wrong", "Do not trust this run")
         previous = hashlib.sha256(line).hexdigest()
         yield record
 
 
-def _sum(record: dict[str, Any]) -> str:
+def _sum(text: str) -> str:
     """What tells that a line is as it was written, also when no other follows it."""
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
