@@ -172,10 +172,8 @@ def _records(content: bytes, name: str) -> Iterator[dict[str, Any]]:
         record = parsed(line, place)
         if record.get("previous") != previous:
             raise InvalidInput(place, "the chain of hashes is broken", "Do not trust this run")
-        if record.pop("sum", None) not in (
-            None,
-            _sum(json.dumps(record)),
-        ):  # the first format had none
+        said = record.pop("sum", None)  # the first format had none
+        if said not in (None, _sum(json.dumps(record))):
             raise InvalidInput(place, "its checksum is wrong", "Do not trust this run")
         previous = hashlib.sha256(line).hexdigest()
         yield record
