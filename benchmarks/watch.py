@@ -2,8 +2,9 @@
 
 holdfast looks once a second, hears of each change in between by a watch, and writes both down. The
 API server is a process of its own on loopback, over plain HTTP: TLS would cost both clients the
-same. Its pods are as large as those of a real one. Each event turns a pod, so that each is written
-as two looks; the latency is from right before the server sends until our look has its instant.
+same. Its pods are as large as those of a real one. Each event turns a pod. They come
+so close together that each is written as one look; an event by itself is written as two. The
+latency is from right before the server sends until our look has its instant.
 """
 
 import argparse
