@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 # labs of their own, from 2 on, one for each process: the one that a person works with is left alone
 NUMBER = str(2 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 UP_S = 1800  # programs may have to be built first
+LATE_TIMES = 2  # an experiment is run again for it
 LATE = re.compile(r"the load generator was (\d+ ms )?late")
 
 
@@ -36,7 +37,6 @@ class Ran:
 
 
 type RunExperiment = Callable[..., Ran]
-type Switch = Callable[[str], None]
 
 
 def lab_command(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -77,16 +77,26 @@ def place(lab: dict[str, Any], lab_folder: Path, tmp_path: Path) -> Iterator[Pla
         yield it
 
 
-@pytest.fixture(scope="module")
-def switch(lab_folder: Path) -> Iterator[Switch]:
-    """Switches the wallet to planted defects, or to `none`; healthy again at the module's end."""
+@dataclass
+class Switch:
+    """Switches the wallet to planted defects, or to `none`."""
 
-    def to(defect: str) -> None:
-        done = lab_command("defect", defect, folder=lab_folder)
+    folder: Path
+    now: str = "none"
+
+    def __call__(self, defect: str) -> None:
+        """Until only such pods are left, spread over the zones unless the defect is that."""
+        self.now = defect
+        done = lab_command("defect", defect, folder=self.folder)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    yield to
-    to("none")
+
+@pytest.fixture(scope="module")
+def switch(lab_folder: Path) -> Iterator[Switch]:
+    """Switches the wallet to planted defects; healthy again at the module's end."""
+    it = Switch(lab_folder)
+    yield it
+    it("none")
 
 
 def holdfast(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -116,14 +126,17 @@ def shortened(name: str, folder: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture
-def run_experiment(lab_folder: Path, tmp_path: Path) -> RunExperiment:
-    """Runs an experiment of this name; once more when the load generator alone was the trouble."""
+def run_experiment(lab_folder: Path, tmp_path: Path, switch: Switch) -> RunExperiment:
+    """Runs an experiment of this name; anew while the load generator alone is the trouble."""
 
     def run(name: str, **changes: Any) -> Ran:
         path = shortened(name, tmp_path, **changes)
         ran = _run(path, lab_folder)
-        if any(LATE.search(why) for why in ran.whys.values()):
+        for _ in range(LATE_TIMES):
+            if not any(LATE.search(why) for why in ran.whys.values()):
+                break
             print(f"{name}: the load generator was late; run once more")
+            switch(switch.now)  # a zone that came back has no pods before
             ran = _run(path, lab_folder)
         return ran
 
