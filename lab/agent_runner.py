@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class PodRunner:
             await self._never("FailedMount", str(error))
             return
         words = (*(self.pod.command or image), *self.pod.arguments)
-        command = tuple(map(self._volumes.place, (beside_python(words[0]), *words[1:])))
+        command = command_line(words, self._volumes.place)
         renewing = asyncio.create_task(self._volumes.renew())
         try:
             await self._repeat(command)
@@ -221,6 +221,15 @@ class PodRunner:
 
     def _log(self) -> Path:
         return self._node.logs / f"pod-{self.pod.name}.log"
+
+
+def command_line(words: Iterable[str], place: Callable[[str], str]) -> tuple[str, ...]:
+    """What is started: paths of the pod are where its volumes are, its program is one of ours.
+
+    In this order: the folder of our programs may itself lie below a path that the pod mounts.
+    """
+    program, *others = map(place, words)
+    return (beside_python(program), *others)
 
 
 def beside_python(word: str) -> str:

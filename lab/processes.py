@@ -68,13 +68,13 @@ def start(launch: Launch) -> tuple[Process, subprocess.Popen[bytes]]:
             group=owner.pw_gid if owner else None,
             extra_groups=[] if owner else None,
         )
-    _yield_as_session(popen.pid)
+    yield_as_session(popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + NICE)
     started = start_time(popen.pid)
     return Process(popen.pid, started or 0), popen
 
 
-def _yield_as_session(pid: int) -> None:
-    """Be nice to other sessions, too, where the kernel shares the processor between sessions first.
+def yield_as_session(pid: int, nice: int) -> None:
+    """Have its session be nice to others, too, where the kernel shares the processor between sessions first.
 
     See "The autogroup feature" in sched(7). For an ordinary user the kernel takes one such change
     in 0.1 s, on the whole machine.
@@ -82,7 +82,7 @@ def _yield_as_session(pid: int) -> None:
     group = Path(f"/proc/{pid}/autogroup")
     for _ in range(_TRIES):
         try:
-            group.write_text(str(min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE)))
+            group.write_text(str(min(19, nice)))
         except BlockingIOError:
             time.sleep(_TRY_AGAIN_S)  # the kernel does not say when
         except OSError:  # it has no such groups, or the process ended

@@ -19,6 +19,7 @@ from holdfast.clock import until
 from holdfast.context import KEY, Context
 from holdfast.documents import Environment, recorded
 from holdfast.store import Run
+from lab import processes
 from lab.cache import Cache
 from lab.programs import Sources, wanted_go, wanted_programs
 from lab.progress import Progress
@@ -57,6 +58,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         nice = {"measuring": 0, "systems": 5, "unit": 10}[group(item.nodeid)]
         if os.getpriority(os.PRIO_PROCESS, 0) < nice:
             os.setpriority(os.PRIO_PROCESS, 0, nice)
+            os.setsid()
+            processes.yield_as_session(os.getpid(), nice)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from lab.agent_pods import Pod
-from lab.agent_runner import beside_python
+from lab.agent_runner import beside_python, command_line
 from lab.agent_volumes import UnknownVolumeError, Volumes
 from lab.kubernetes_api import Access, Api
 
@@ -166,3 +167,11 @@ def test_a_program_is_the_one_beside_the_interpreter() -> None:
     assert Path(beside_python("holdfast")).is_file()
     assert beside_python("sleep") == "sleep"
     assert beside_python("/bin/python") == "/bin/python"
+
+
+def test_a_checkout_below_a_path_that_a_pod_mounts() -> None:
+    """As one in /tmp, where the reaper mounts a folder of its own."""
+    ours = str(Path(sys.executable).parent)
+    words = ("python", "-m", "holdfast.reaper", f"{ours}/environment.yaml")
+    line = command_line(words, lambda word: word.replace(ours, "/volume"))
+    assert line == (f"{ours}/python", "-m", "holdfast.reaper", "/volume/environment.yaml")
