@@ -74,7 +74,7 @@ def start(launch: Launch) -> tuple[Process, subprocess.Popen[bytes]]:
 
 
 def yield_as_session(pid: int, nice: int) -> None:
-    """Have its session be nice to others, too, where the kernel shares the processor between sessions first.
+    """Have its session be nice to others, too, where the kernel shares the processor by session.
 
     See "The autogroup feature" in sched(7). For an ordinary user the kernel takes one such change
     in 0.1 s, on the whole machine.
