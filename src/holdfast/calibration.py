@@ -219,17 +219,29 @@ def _null_server() -> Iterator[str]:
         yield "http://{}:{}".format(*server.sockets[0].getsockname())
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join()
         server.close()
+        loop.run_until_complete(_end())
         loop.close()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        while True:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(_ANSWER)
-    writer.close()
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(_ANSWER)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def _end() -> None:
+    """Close each connection that nobody closed, and wait until it is."""
+    serving = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in serving:
+        task.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
 
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:
