@@ -78,11 +78,14 @@ async def switch(lab: Lab, wanted: frozenset[str]) -> None:
 
 
 async def _served(lab: Lab, api: Api, http: aiohttp.ClientSession) -> bool:
-    """Do edge and Prometheus see these pods and no others, and does each say that it is ready?"""
+    """Do edge and Prometheus see these pods and no others, and does each say that it is ready?
+
+    A run that began before their counters have a past could not tell what was before its fault.
+    """
     pods = await platform.wallet_pods(api)
     if await platform.edge_sees(http, lab) != len(pods):
         return False
+    uids = {item["metadata"]["uid"] for item in pods}
     known = await platform.prometheus_knows(http, lab)
-    return known == {item["metadata"]["uid"] for item in pods} and await platform.pods_answer(
-        http, pods
-    )
+    remembered = await platform.prometheus_remembers(http, lab)
+    return known == uids <= remembered and await platform.pods_answer(http, pods)

@@ -25,6 +25,7 @@ _TOKEN_LASTS = 365 * _DAYS  # seconds
 _WALLET = "/api/v1/namespaces/wallet"
 DEPLOYMENT = "/apis/apps/v1/namespaces/wallet/deployments/wallet-api"
 _READY_LIMIT = aiohttp.ClientTimeout(total=2)
+_SCRAPES = 4  # one a second
 
 
 def manifests(name: str, lab: Lab) -> list[Object]:
@@ -148,6 +149,15 @@ async def prometheus_knows(http: aiohttp.ClientSession, lab: Lab) -> set[str]:
     async with http.get(url, params=query, timeout=_READY_LIMIT) as answer:
         targets = (await answer.json())["data"]["activeTargets"]
     return {target["labels"]["pod_uid"] for target in targets}
+
+
+async def prometheus_remembers(http: aiohttp.ClientSession, lab: Lab) -> set[str]:
+    """The uids of the wallet pods that it has scraped so often that their counters have a past."""
+    query = f'count_over_time(up{{job="wallet-api"}}[1m]) >= {_SCRAPES}'
+    url = f"http://{lab.prometheus}/api/v1/query"
+    async with http.get(url, params={"query": query}, timeout=_READY_LIMIT) as answer:
+        result = (await answer.json())["data"]["result"]
+    return {one["metric"]["pod_uid"] for one in result}
 
 
 async def prometheus_scrapes(http: aiohttp.ClientSession, lab: Lab) -> bool:

@@ -12,7 +12,7 @@ import yaml
 
 from holdfast.actions import null
 from holdfast.context import Context, packaged
-from holdfast.documents import Environment, Variant, read_controls, recorded
+from holdfast.documents import Environment, Variant, read_controls, recorded, seconds
 from holdfast.documents.variants import vary
 from holdfast.errors import InvalidInput, Refused, Unreachable
 from holdfast.judge import judge
@@ -72,10 +72,20 @@ def test_a_short_run_has_short_phases_and_holds_a_fault_as_long_as_ever() -> Non
 
 def test_a_short_run_waits_less_where_nothing_is_held() -> None:
     for short in (
-        vary(experiment("kill-wallet-pods"), Variant(sabotage="money-lost", short=True)),
+        vary(experiment("kill-wallet-pods"), SHORT),
         vary(experiment("slow-gateway"), SHORT),
     ):
         assert short["method"][1]["provider"]["arguments"]["at_least"] == "20s"
+
+
+def test_a_short_run_against_a_defect_watches_as_long_as_the_promise() -> None:
+    """Within 20 s no replica can be later than a promise of a minute."""
+    document = experiment("kill-wallet-pods")
+    least = document["method"][1]["provider"]["arguments"]["at_least"]
+    assert seconds(least) > 60
+    changed = vary(document, Variant(sabotage="slow-start", short=True))
+    assert changed["method"][1]["provider"]["arguments"]["at_least"] == least
+    assert ours(changed)["before"] == "10s"
 
 
 def test_a_small_load_needs_longer_phases() -> None:

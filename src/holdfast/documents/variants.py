@@ -10,7 +10,7 @@ from holdfast.documents.kinds import per_second
 NO_FAULT = ("holdfast.actions.null", "no_fault")
 INSTANT = {("holdfast.actions.pods", "kill"), NO_FAULT}  # nothing stays that could be held
 _SHORT_S = 10.0  # a phase of a short run; longer where the load is too small for its windows
-_SHORT_HOLD = "20s"  # where nothing is held; a fault that is held stays as long as ever
+_SHORT_HOLD = "20s"  # where nothing is held, and nothing has to be seen to come too late
 _LATENCY_NEEDS = 299  # requests that show a share below 1 % (measure.ratio.needed)
 
 
@@ -47,18 +47,18 @@ def vary(document: Any, variant: Variant) -> Any:
             provider = {"type": "python", "module": module, "func": func}
             changed["method"][0] = {"type": "action", "name": "no-fault", "provider": provider}
         if variant.short:
-            _shorten(changed)
+            _shorten(changed, hold=not variant.sabotage)
     except (KeyError, IndexError, TypeError, ValueError):
         return document  # reading it will say what is wrong
     return changed
 
 
-def _shorten(document: Any) -> None:
+def _shorten(document: Any, *, hold: bool) -> None:
     (ours,) = [one for one in document["extensions"] if one.get("name") == "holdfast"]
     rates = [per_second(one) for one in ours["load"].values() if isinstance(one, str)]
     slowest = min(rates, default=inf)  # of a shape, the plan itself says what is too short
     phase = f"{max(_SHORT_S, ceil((_LATENCY_NEEDS + 1) / slowest)):g}s"
     ours["before"] = ours["after"] = phase
     fault, wait = document["method"][0]["provider"], document["method"][1]["provider"]
-    if (fault["module"], fault["func"]) in INSTANT:
+    if hold and (fault["module"], fault["func"]) in INSTANT:
         wait["arguments"]["at_least"] = _SHORT_HOLD
