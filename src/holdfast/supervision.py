@@ -106,6 +106,21 @@ def start(run: Run) -> Watchdog:
     return started
 
 
+def begin(run: Run, environment: Environment) -> Watchdog:
+    """Start the watchdog of a run that has the lock; when it cannot be, the lock is given back.
+
+    Raises:
+        Unreachable: nobody would watch.
+    """
+    try:
+        return start(run)
+    except BaseException:
+        with contextlib.suppress(HoldfastError):
+            lock.release(run, environment)
+        run.path(lock.FILE).unlink()  # so that the next fault of this run tries it again
+        raise
+
+
 def ensure(run: Run, environment: Environment) -> bool:
     """Take the lock and start the watchdog, unless this run has them: for plain `chaos run`.
 
@@ -114,16 +129,10 @@ def ensure(run: Run, environment: Environment) -> bool:
 
     Raises:
         Refused: somebody else has the lock.
-        Unreachable: nobody would watch; the lock is given back.
+        Unreachable: nobody would watch.
     """
     if lock.held(run) is not None:
         return False
     lock.acquire(run, environment)
-    try:
-        start(run)
-    except (HoldfastError, OSError):
-        with contextlib.suppress(HoldfastError):
-            lock.release(run, environment)
-        run.path(lock.FILE).unlink()  # so that the next fault of this run tries it again
-        raise
+    begin(run, environment)
     return True

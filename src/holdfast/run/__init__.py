@@ -78,7 +78,12 @@ def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[custome
             raise _no_room(here, error) from None
         raise
     load = begun(lambda: _start_customers(plan, here))  # their process starts beside the watchdog
-    watchdog = supervision.start(here.run)
+    try:
+        watchdog = supervision.begin(here.run, here.environment)
+    except BaseException:
+        with contextlib.suppress(HoldfastError):
+            load(None).kill()
+        raise
     guardian = supervision.Guardian(watchdog, signals.interrupt)
     guardian.start()
     try:
