@@ -1,4 +1,4 @@
-"""What a user would take instead, run as benchmarks/load.py runs the customers: wrk and vegeta."""
+"""What a user would take instead, run as load.py runs the customers: wrk, wrk2, vegeta."""
 
 import json
 import os
@@ -47,28 +47,44 @@ def wrk(url: str, *, apart: bool = False) -> Tool | None:
         return None
 
     def run(rate: int, seconds: float) -> Reported:
-        with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-            pause = round(1000 * CONNECTIONS / rate)
-            script.write(_LUA % (f"math.random(0, {2 * pause})" if apart else pause))
-            script.flush()
-            length = f"-d{seconds:.0f}s"
-            command = [program, "-t1", f"-c{CONNECTIONS}", length, "-s", script.name, url + PATH]
-            said, cpu = _run(command)
-        found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", said)
-        assert found, said
-        requests, p95, p99, most = (int(one) for one in found.groups())
-        return Reported(requests, cpu, p95 / 1e6, p99 / 1e6, most / 1e6)
+        pause = round(1000 * CONNECTIONS / rate)
+        delay = f"math.random(0, {2 * pause})" if apart else str(pause)
+        return _told([program], seconds, f"function delay() return {delay} end\n{_TELL}", url)
 
     return run
 
 
-_LUA = """
-function delay() return %s end
+_TELL = """
 function done(summary, latency, requests)
-  print(string.format("RESULT %%d %%d %%d %%d", summary.requests, latency:percentile(95),
+  print(string.format("RESULT %d %d %d %d", summary.requests, latency:percentile(95),
                       latency:percentile(99), latency.max))
 end
 """
+
+
+def _told(command: Sequence[str], seconds: float, lua: str, url: str) -> Reported:
+    """What wrk, or its kin, reports; it takes its behaviour from a script."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(lua)
+        script.flush()
+        options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", script.name]
+        said, cpu = _run([*command, *options, url + PATH])
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", said)
+    assert found, said
+    requests, p95, p99, most = (int(one) for one in found.groups())
+    return Reported(requests, cpu, p95 / 1e6, p99 / 1e6, most / 1e6)
+
+
+def wrk2(url: str) -> Tool | None:
+    """Open: each of 50 connections sends by its own schedule, and makes up for late ones."""
+    program = shutil.which("wrk2")
+    if program is None:
+        return None
+
+    def run(rate: int, seconds: float) -> Reported:
+        return _told([program, f"-R{rate}"], seconds, _TELL, url)
+
+    return run
 
 
 def vegeta(url: str) -> Tool | None:
