@@ -3,8 +3,8 @@
 Real time: services that fail as they are told, each with customers of its own at 100 requests a
 second; first one outage of 5 to 10 s each, watched by a real Prometheus, by a serial poller as Krkn
 does it, and by Chaos Toolkit's continuous hypothesis; then many of 0.6 to 2 s. There are as many
-services as need a third of the cores, which is measured first. Simulated time: the same kinds at 0.5
-to 60 s. `--write` puts the tables into docs/measurement.md.
+services as need a third of the cores, which is measured first. Simulated time: the same kinds at
+0.5 to 60 s. `--write` puts the tables into docs/measurement.md.
 
 It takes about 14 minutes on a quiet machine. Two cores are enough for 200 outages of each kind in
 real time; a smaller machine takes as long and tries fewer, and the tables say how many.

@@ -356,6 +356,17 @@ def test_rows_that_are_no_rows_are_named(run: Run, content: str) -> None:
         run.record()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["1752345678.123456", "-0", "1e400", "NaN", "12345678901234567890", r'"\ud800"', '1, "a": 2'],
+)
+def test_a_row_means_what_it_means_elsewhere(run: Run, text: str) -> None:
+    line = f'{{"a": {text}}}'
+    run.write_json("plan.json", {"name": "x"})
+    run.path("series/transfers.jsonl").write_text(line + "\n")
+    assert repr(list(run.record().transfers or ())) == repr([json.loads(line)])
+
+
 def test_what_was_written_can_be_read_by_anyone(run: Run) -> None:
     """Plain JSON lines."""
     run.append(EVENTS, {"event": "anchor", "deep": {"a": [1, None, True]}})
