@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast import context, customers, heal, lock
-from holdfast.clock import SECOND, deadline, now_ns, sleep
+from holdfast.clock import SECOND, begun, deadline, now_ns, sleep
 from holdfast.context import Context
 from holdfast.errors import HoldfastError
 from holdfast.guard import Sampler
@@ -201,7 +201,7 @@ def main() -> None:
     if os.getppid() != parent:  # it died before we could look
         _finish(here)
         return
-    _warm(here)
+    begun(lambda: _warm(here))  # the runner need not wait for that
     watch(here, runner)
 
 

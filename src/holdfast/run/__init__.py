@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from holdfast import customers, heal, lock, supervision
 from holdfast.clock import SECOND, Anchor, begun, now_ns, sleep, ticks
 from holdfast.context import KEY, Context
 from holdfast.errors import HoldfastError, Refused
+from holdfast.model import Sample
 from holdfast.plan import GROWTH, Plan
 from holdfast.probes import ledger
 from holdfast.run.interrupts import Signals
@@ -106,6 +108,7 @@ def _phases(
     plan: Plan, here: Context, load: customers.Customers, signals: Signals, tell: Tell
 ) -> None:
     extension = plan.experiment.extension
+    begun(lambda: import_module("chaoslib.experiment"))  # or the fault would wait for it
     tell("before: steady state", extension.before)
     _steady(plan, here, load, "before", extension.before)
     _phase(here, "fault")
@@ -142,20 +145,23 @@ def _steady(
     """Let a phase pass; once, up to its bound, it grows when success could not be decided."""
     _phase(here, name)
     began = now_ns()
-    _stay(load, length_s)
-    recent = [one for one in customers.recent(here.run, began) if one.scheduled_ns >= began]
-    look = first_look(name, plan.objectives, recent)
+    settled = _stay(load, length_s)
+    look = first_look(name, plan.objectives, [one for one in settled if one.scheduled_ns >= began])
     here.run.append("events.jsonl", look)
     if look["grows"]:
         _stay(load, length_s * (GROWTH - 1))
 
 
-def _stay(load: customers.Customers, length_s: float) -> None:
+def _stay(load: customers.Customers, length_s: float) -> list[Sample]:
+    """Let so many seconds pass; the requests that were settled by then."""
+    tail, settled = customers.Tail(load.run), list[Sample]()
     for _ in ticks(length_s, every=0.5):
         if not load.alive():
             raise HoldfastError(
                 "the customers' process", "it ended before its time", "Read samples/customers.log"
             )
+        settled += tail.read()
+    return settled
 
 
 def _why_no_fault(journal: Any) -> str:
