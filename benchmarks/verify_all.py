@@ -1,7 +1,9 @@
 """Every planted defect against every experiment, at full length, on the lab: about 100 minutes.
 
-Prints a dated table and writes it to docs/verify-all.md when it is complete. Ctrl-C lets the run
-that is under way heal, makes the wallet healthy again, and leaves the file as it was.
+Each pair is kept in `runs/verify-all.jsonl` as it ends, and is not run again while it is there:
+delete the file to begin anew. Prints a dated table, and writes it to docs/verify-all.md once every
+pair is kept. Ctrl-C lets the run that is under way heal, and makes the wallet healthy again. Two of
+these side by side, each with a lab and defects of its own, take half as long where cores are free.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from holdfast.clock import SECOND, now_ns, utc_now
 from lab.defects import DEFECTS
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "runs" / "verify-all.jsonl"
 EXPERIMENTS = ("kill-wallet-pods", "drop-zone", "slow-gateway", "dead-gateway")
 HEALTHY = "none"
 EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -45,6 +48,7 @@ class Cell:
     exit_code: int
     verdicts: dict[str, str] = field(default_factory=dict)
     why: str = ""
+    date: str = ""
 
     def text(self) -> str:
         """The cell of the table: what did not hold, or why it was refused."""
@@ -152,21 +156,36 @@ def tried(here: Bench, pairs: list[tuple[str, str]]) -> Iterator[Cell]:
     began = now_ns()
     for number, (defect, experiment) in enumerate(pairs, 1):
         print(f"[{number}/{len(pairs)}] {defect}, {experiment}", flush=True)
-        cell = here.try_it(defect, experiment)
+        cell = replace(here.try_it(defect, experiment), date=f"{utc_now():%Y-%m-%d %H:%M} UTC")
         passed = (now_ns() - began) / SECOND / 60
         left = passed / number * (len(pairs) - number)
         print(f"  {cell.text()} ({passed:.0f} min passed, about {left:.0f} left)", flush=True)
         yield cell
 
 
-def table(cells: list[Cell], date: str) -> str:
+def kept() -> dict[tuple[str, str], Cell]:
+    """What was measured before, by defect and experiment; the last of each."""
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    cells = [Cell(**json.loads(line)) for line in lines]
+    return {(one.defect, one.experiment): one for one in cells}
+
+
+def keep(cell: Cell) -> None:
+    """Add it to them."""
+    KEPT.parent.mkdir(exist_ok=True)
+    with KEPT.open("a") as file:
+        file.write(json.dumps(asdict(cell)) + "\n")
+
+
+def table(cells: list[Cell]) -> str:
     """The document: exit codes and what did not hold, by defect and experiment."""
+    dates = sorted(one.date for one in cells)
     columns = [name for name in EXPERIMENTS if any(one.experiment == name for one in cells)]
     found = {(one.defect, one.experiment): one.text().replace("|", "/") for one in cells}
     lines = [
         "# Every defect against every experiment",
         "",
-        f"{date}, by `python benchmarks/verify_all.py`, on {machine.line()}.",
+        f"{dates[0]} to {dates[-1]}, by `python benchmarks/verify_all.py`, on {machine.line()}.",
         "",
         "Each cell is the exit code of `holdfast run` and what did not hold. Exit codes: 0 held,",
         "1 broken, 3 unknown, 6 refused before anything was touched.",
@@ -198,20 +217,22 @@ def main() -> None:
     experiments = options.experiment or [*EXPERIMENTS]
     pairs = [(defect, experiment) for defect in defects for experiment in experiments]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    cells: list[Cell] = []
-    date = f"{utc_now():%Y-%m-%d %H:%M} UTC"
+    left = [one for one in pairs if one not in kept()]
+    print(f"{len(pairs) - len(left)} of {len(pairs)} pairs are in {KEPT}")
     try:
-        with bench(options.lab) as here:
-            for cell in tried(here, pairs):
-                cells.append(cell)  # noqa: PERF402  # an interrupt must not lose those before it
+        with bench(options.lab) if left else contextlib.nullcontext() as here:
+            for cell in tried(here, left) if here else ():
+                keep(cell)
     except subprocess.TimeoutExpired as error:
         sys.exit(f"cannot be measured: {error}")
     except KeyboardInterrupt:
-        print(f"stopped after {len(cells)} of {len(pairs)}; nothing was written")
+        print("stopped; what had ended is kept")
         sys.exit(130)
-    document = table(cells, date)
+    every = [(defect, experiment) for defect in (HEALTHY, *DEFECTS) for experiment in EXPERIMENTS]
+    found = kept()
+    document = table([found[one] for one in every if one in found])
     print(document)
-    if not options.defect and not options.experiment:
+    if all(one in found for one in every):
         (ROOT / "docs" / "verify-all.md").write_text(document)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import context, files
-from holdfast.clock import now_ns
+from holdfast.clock import now_ns, wall_ns
 from holdfast.context import Context
 from holdfast.credentials import secret
 from holdfast.database import Database
@@ -16,6 +16,7 @@ from holdfast.documents import Ledger, Source, Sql
 from holdfast.errors import HoldfastError, Unreachable
 from holdfast.fetch import LARGE, Limits, NoAnswer, fetch, with_query
 from holdfast.measure.sums import told
+from holdfast.store import BOOKS, write_whole
 
 __all__ = ["nothing_unknown"]
 
@@ -25,6 +26,7 @@ TRANSFER = (
 )
 SETTLEMENT = ("end_to_end_id", "amount_cents", "settled_at")
 SUMS = "samples/sums.jsonl"
+_BEFORE_S = 60.0  # others' transfers that were under way when the run began
 _SUMS_S = 5.0  # one look at the sums
 _CALL_S = 30.0  # one call, from looking up the name to the last byte of the answer
 
@@ -43,6 +45,31 @@ def unfinished(here: Context, since: float) -> int:
     except (ValueError, AttributeError, TypeError, RecursionError):
         where = str(here.environment.ledger.transfers)
         raise Unreachable(where, "a line of it is no transfer", "Look at its log") from None
+
+
+def keep(here: Context, began_wall_s: float) -> None:
+    """Write down both sides' records of a run as they are now, and when they began to be read.
+
+    Both or none: what was read at different times differs by what was paid. The bank side's before
+    the ledger, too: what others settle while that is read is no difference. A side that does not
+    answer leaves its error in the run's events: no data is not zero.
+    """
+    if (books := here.environment.ledger) is None:
+        return
+    since = began_wall_s - _BEFORE_S
+    read_wall_ns = wall_ns()
+    try:
+        found = {
+            "settlements_before": settlements(books, since),
+            "transfers": transfers(books, since),
+            "settlements": settlements(books, since),
+        }
+    except HoldfastError as error:
+        here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
+        return
+    for name, text in found.items():
+        write_whole(here.run.path(f"series/{name}.jsonl"), text)
+    here.run.write_json(BOOKS, {"read_wall_ns": read_wall_ns})
 
 
 def transfers(ledger: Ledger, since: float) -> str:

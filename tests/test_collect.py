@@ -110,6 +110,7 @@ def test_raw_answers_are_kept_as_they_came(
     assert answer["data"]["result"] == prometheus.result
     assert answer["warnings"] == ["only half of it"]
     assert here.run.path("series/transfers.jsonl").read_bytes() == Records.WHOLE
+    assert here.run.record().books["read_wall_ns"] > span(here)[1].wall_ns
 
 
 def test_the_whole_run_is_asked_for_and_a_little_more(

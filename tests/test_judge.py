@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from math import inf, nan
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -1103,6 +1104,34 @@ def test_a_settlement_of_the_run_that_the_bank_told_late_is_not_excused() -> Non
         assert "told after the ledger was read only" in they.why(they.judged(record), "money")
     both = replace(told(PAID), settlements=(*known, ghost), settlements_before=(*known, ghost))
     assert found(both)["money"] == BROKEN
+
+
+@pytest.mark.parametrize(
+    ("books", "at", "verdict"),
+    [
+        (
+            {"read_wall_ns": 43 * SECOND},
+            44.0,
+            HELD,
+        ),  # customers stopped at 42 s, the run ended at 45
+        ({"read_wall_ns": 43 * SECOND}, 42.5, UNKNOWN),
+        ({}, 44.0, UNKNOWN),  # nobody says when
+        ({"read_wall_ns": 0}, 41.0, UNKNOWN),  # before customers stopped: that cannot be
+        ({"read_wall_ns": 9_000 * SECOND}, 50.0, HELD),  # collected again, long afterwards
+        ({"read_wall_ns": "43"}, 44.0, UNKNOWN),
+        ({"read_wall_ns": True}, 44.0, UNKNOWN),
+    ],
+)
+def test_what_others_settled_while_both_sides_were_read_is_excused(
+    books: dict[str, Any], at: float, verdict: str
+) -> None:
+    """They are read before the run's end, while the last scrape is waited for."""
+    if type(books.get("read_wall_ns")) is int:
+        books = {"read_wall_ns": round(WALL * SECOND) + books["read_wall_ns"]}
+    known = tuple(told(PAID).settlements or ())
+    other = {**settlement(99_999), "settled_at": WALL + at}
+    record = replace(told(PAID), settlements=(*known, other), settlements_before=known, books=books)
+    assert found(record)["money"] == verdict
 
 
 @pytest.mark.parametrize("off", [-3600.0, -60.0, -13.5, 30.0])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.clock import SECOND
 from holdfast.context import Context
 from holdfast.errors import InvalidInput
 from holdfast.judge import Judgement, judge
@@ -250,11 +251,9 @@ def test_a_probe_that_says_neither_yes_nor_no_has_seen_nothing(
     assert look["in_place"] is None
 
 
-def test_the_ledgers_sums_are_looked_at_meanwhile(here: Here) -> None:
-    """Here nobody tells them: each look says why."""
-    sums = f"{here.document['customers']['url']}/sums"
+def watched(here: Here) -> Run:
+    """The folder of a second of observing with balance queries."""
     here.document = {**here.document, "periods": {"scrape": "1s"}}
-    here.document = {**here.document, "ledger": {**here.document["ledger"], "sums": sums}}
     here.write("journeys.yaml", JOURNEYS)
     here.write("objectives.yaml", OBJECTIVES)
     here.change("extensions.0.load", {"balance": "40/s"})
@@ -262,9 +261,24 @@ def test_the_ledgers_sums_are_looked_at_meanwhile(here: Here) -> None:
     options = ("-e", here.environment, "--runs", here.folder / "runs", "--load-of")
     holdfast("observe", "--for", "1s", *options, here.path("mine"), "--json")
     (folder,) = (here.folder / "runs" / "observe").iterdir()
-    looks = Run.open(folder).record().sums
+    return Run.open(folder)
+
+
+def test_the_ledgers_sums_are_looked_at_meanwhile(here: Here) -> None:
+    """Here nobody tells them: each look says why."""
+    sums = f"{here.document['customers']['url']}/sums"
+    here.document = {**here.document, "ledger": {**here.document["ledger"], "sums": sums}}
+    looks = watched(here).record().sums
     assert len(looks) == 1
     assert f"{sums}: answered 404" in looks[0]["error"]
+
+
+def test_both_sides_of_the_money_are_read_while_the_last_scrape_is_waited_for(here: Here) -> None:
+    record = watched(here).record()
+    phases = {one["name"]: one["wall_ns"] for one in record.events if one["event"] == "phase"}
+    assert phases["drain"] < record.books["read_wall_ns"] < phases["end"] - 1.5 * SECOND
+    assert (record.transfers, record.settlements) != (None, None)
+    assert [*(record.transfers or ()), *(record.settlements or ())] == []
 
 
 JOURNEYS = {

@@ -10,20 +10,25 @@ from holdfast.errors import HoldfastError, InvalidInput
 from holdfast.probes import breaker, landed, ledger, sla
 from holdfast.prometheus import Prometheus
 from holdfast.signals import raw_samples
-from holdfast.store import write_whole
 
 _EDGE_S = 5.0  # asked for on each side of the run, so that its first and last sample lie inside
-_LEDGER_BEFORE_S = 60.0  # others' transfers that were under way when the run began
 
 type Raw = Callable[[Context, float, float], Mapping[str, Any]]
 type Answer = Mapping[str, Any] | HoldfastError
 
 
 def collect(here: Context) -> None:
-    """Write `series/`: what Prometheus, the ledger and the bank side hold about this run.
+    """Write `series/`: what Prometheus, the ledger and the bank side hold about this run."""
+    reading = begun(partial(ledger.keep, here, span(here)[0].wall_ns / SECOND))
+    series(here)
+    reading(None)
 
-    A system that does not answer leaves its error in the place of the answer: no data is not zero.
-    They are asked at once; what they answer is written down in one order.
+
+def series(here: Context) -> None:
+    """Write down what Prometheus holds about this run.
+
+    Where it does not answer its error stands in the place of the answer: no data is not zero. All
+    is asked at once; the answers are written down in one order.
     """
     start, end = span(here)
     at_wall_s = end.wall_ns / SECOND + _EDGE_S
@@ -32,12 +37,9 @@ def collect(here: Context) -> None:
     if here.environment.breakers:
         asked.append(breaker.raw)
     asking = [begun(partial(_answer, partial(one, here, window_s, at_wall_s))) for one in asked]
-    books = begun(partial(_answer, partial(_books, here, start.wall_ns / SECOND)))
     for answer in asking:
-        for name, series in _kept(here, answer(None)).items():
-            here.run.write_answer(f"series/{name}.json", series)
-    for name, text in _kept(here, books(None)).items():
-        write_whole(here.run.path(f"series/{name}.jsonl"), text)
+        for name, kept in _kept(here, answer(None)).items():
+            here.run.write_answer(f"series/{name}.json", kept)
 
 
 def span(here: Context) -> tuple[Anchor, Anchor]:
@@ -57,21 +59,6 @@ def _alerts(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, An
     """Prometheus' own record of every alert while it fired."""
     query = raw_samples(here.named("alerts"), window_s)
     return {"alerts": Prometheus(here.environment.prometheus.url).raw(query, at_wall_s)}
-
-
-def _books(here: Context, start_wall_s: float) -> Mapping[str, str]:
-    """Both sides' records, or none: what was read at different times differs by what was paid.
-
-    The bank side's before the ledger, too: what others settle while that is read is no difference.
-    """
-    if (books := here.environment.ledger) is None:
-        return {}
-    since = start_wall_s - _LEDGER_BEFORE_S
-    return {
-        "settlements_before": ledger.settlements(books, since),
-        "transfers": ledger.transfers(books, since),
-        "settlements": ledger.settlements(books, since),
-    }
 
 
 def _answer(ask: Callable[[], Mapping[str, Any]]) -> Answer:

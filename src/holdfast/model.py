@@ -131,8 +131,8 @@ class Record:
     """A finished run as its folder holds it: all that judging may look at.
 
     `transfers` and `settlements` are None where they could not be read: no data is not zero. The
-    bank side is read twice, before the ledger and after it. `sums` are looks at the whole ledger's
-    sums while the run was on.
+    bank side is read twice, before the ledger and after it; `books` says when that began. `sums`
+    are looks at the whole ledger's sums while the run was on.
     """
 
     plan: Json
@@ -145,6 +145,7 @@ class Record:
     transfers: Collection[Json] | None = None
     settlements: Collection[Json] | None = None
     settlements_before: Collection[Json] | None = None
+    books: Json = field(default_factory=dict)
     sums: tuple[Json, ...] = ()
 
 

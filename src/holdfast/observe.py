@@ -77,7 +77,7 @@ def observe(wanted: Observation, root: Path, tell: Tell, began: Callable[[Run], 
             sums.stop()
             runner.finish(here, load, "", tell)
     tell("collect, judge, report", 5)
-    return pipeline.recollect(here)
+    return pipeline.conclude(here)
 
 
 def mark(folder: Path, text: str) -> None:

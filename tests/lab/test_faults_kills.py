@@ -10,7 +10,7 @@ from holdfast import lock
 from holdfast.clock import SECOND, now_ns, until
 from holdfast.errors import Refused
 from holdfast.heal.operations import NEVER, REMOVED
-from tests.lab.faults_case import LEASE, MERGE, PROXY, Place
+from tests.lab.faults_case import LEASE, MERGE, PROXY, Place, ShortRun
 
 pytestmark = pytest.mark.lab
 
@@ -28,6 +28,13 @@ def acquired(place: Place) -> bool:
     except Refused:
         return False
     return True
+
+
+def has_watchdog(run: ShortRun) -> bool:
+    try:
+        return run.watchdog() > 0
+    except AssertionError:
+        return False
 
 
 @pytest.mark.row(1)
@@ -57,11 +64,9 @@ def test_killed_while_it_asks_for_the_lock(place: Place) -> None:
 @pytest.mark.row(1)
 def test_killed_with_the_lock_and_nothing_else(place: Place) -> None:
     """The watchdog that is just starting gives the lock back at once."""
-    held = place.api.hold_answer("GET /api/v1/namespaces/kube-system")
     run = place.start("slow")
-    held.wait()
+    assert until(lambda: has_watchdog(run), seconds=30, every=0.005)
     run.kill()
-    held.release()
     assert until(lambda: acquired(place), seconds=5, every=0.1)
     assert place.toxics() == []
     assert {one["event"] for one in run.records("events.jsonl")} <= {"anchor", "undo_verified"}

@@ -46,7 +46,19 @@ def _settling(ground: Ground, ours: Collection[Sample]) -> Settling | None:
     if record.transfers is None or record.settlements is None:
         return None
     span_s = (when.wall_s(when.start.mono_ns), when.end.wall_ns / SECOND)
-    return Settling(ours, record.transfers, record.settlements, span_s)
+    return Settling(ours, record.transfers, record.settlements, span_s, _read_s(ground))
+
+
+def _read_s(ground: Ground) -> float:
+    """When both sides began to be read, in Unix seconds: while the last scrape was waited for.
+
+    At the run's end where nothing says so, or another time, as when they are collected again.
+    """
+    when, read_wall_ns = ground.timeline, ground.record.books.get("read_wall_ns")
+    end_s = when.end.wall_ns / SECOND
+    if type(read_wall_ns) is not int:
+        return end_s
+    return min(max(read_wall_ns / SECOND, when.wall_s(when.stop_ns)), end_s)
 
 
 def _compared(ground: Ground, ours: Collection[Sample], settling: Settling) -> Money:

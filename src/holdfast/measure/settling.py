@@ -10,8 +10,8 @@ from holdfast.model import Json, Sample
 class Settling:
     """The settlements of a run, as they were read after the ledger.
 
-    `span_s` is when the run began and ended, in Unix seconds, before ledger and banks were read.
-    `own` holds the numbers of our customers' transfers.
+    `span_s` is when the run began and ended, `read_s` when ledger and banks began to be read, in
+    Unix seconds. `own` holds the numbers of our customers' transfers.
 
     Raises:
         ValueError: one of them was settled at no time.
@@ -23,8 +23,10 @@ class Settling:
         ledger: Iterable[Json],
         settlements: Iterable[Json],
         span_s: tuple[float, float],
+        read_s: float,
     ) -> None:
         self._began_s, self._ended_s = span_s
+        self._read_s = read_s
         self._beside: dict[str, str] = {}  # others' ids on our customers' accounts, by number
         self.own = self._numbers(samples, ledger)
         self._own_s: list[float] = []
@@ -55,7 +57,7 @@ class Settling:
 
     def meanwhile(self, late: Iterable[str]) -> int:
         """How many of these came while the ledger was read."""
-        return sum(self._first_s[number] > self._ended_s for number in late)
+        return sum(self._first_s[number] > self._read_s for number in late)
 
     def doubt(self, late: Collection[str]) -> str:
         """Why these, of which the ledger knows nothing, are not excused; empty when they are.
@@ -71,7 +73,7 @@ class Settling:
         if late and not self._own_s:
             return "the bank side settled none of our transfers, so nobody knows if its clock fits"
         missed = [
-            number for number in late if self._since_s <= self._first_s[number] <= self._ended_s
+            number for number in late if self._since_s <= self._first_s[number] <= self._read_s
         ]
         if missed:
             return (

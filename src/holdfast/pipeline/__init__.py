@@ -1,5 +1,6 @@
 """Plan → run → collect → judge → report, each step from the files of the one before it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from holdfast import budget, calibration, collect, context
@@ -15,7 +16,7 @@ from holdfast.run import Tell
 from holdfast.store import write_whole
 from holdfast.verdict import Verdict
 
-__all__ = ["cost", "recollect", "rejudge", "rereport", "run"]
+__all__ = ["conclude", "cost", "recollect", "rejudge", "rereport", "run"]
 
 
 def run(plan: Plan, root: Path, tell: Tell) -> Report:
@@ -24,7 +25,7 @@ def run(plan: Plan, root: Path, tell: Tell) -> Report:
     if plan.calibration:
         here.run.write_json(calibration.FILE, plan.calibration)
     tell("collect, judge, report", 5)
-    report = _conclude(here, ask=True)
+    report = conclude(here)
     if not plan.control:
         _book(root, report, tell)
     return report
@@ -63,13 +64,18 @@ def cost(report: Report) -> tuple[float, bool]:
     return max(0.0, (report.ended - report.origin).total_seconds() - report.fault.start_s), False
 
 
+def conclude(here: Context) -> Report:
+    """Ask for what a run that has just ended did not keep by itself, judge and report."""
+    return _conclude(here, collect.series)
+
+
 def recollect(here: Context) -> Report:
     """Ask every system again for its records of this run, judge and report.
 
     Raises:
         InvalidInput: what the run left is not as it was when it was judged.
     """
-    return _conclude(_unchanged(here), ask=True)
+    return _conclude(_unchanged(here), collect.collect)
 
 
 def rejudge(folder: Path) -> Report:
@@ -78,7 +84,7 @@ def rejudge(folder: Path) -> Report:
     Raises:
         InvalidInput: what the run left is not as it was when it was judged.
     """
-    return _conclude(_unchanged(context.of({context.KEY: str(folder)})), ask=False)
+    return _conclude(_unchanged(context.of({context.KEY: str(folder)})))
 
 
 def _unchanged(here: Context) -> Context:
@@ -91,7 +97,7 @@ def rereport(folder: Path) -> Report:
     return rejudge(folder)
 
 
-def _conclude(here: Context, *, ask: bool) -> Report:
+def _conclude(here: Context, ask: Callable[[Context], None] | None = None) -> Report:
     plan = here.plan()
     if "objectives" not in plan:
         raise InvalidInput(
@@ -105,7 +111,7 @@ def _conclude(here: Context, *, ask: bool) -> Report:
             "Do not trust this run",
         )
     if ask:
-        collect.collect(here)
+        ask(here)
     record = here.run.record()
     judgement = judge(record)
     here.run.write_json("observations.json", judgement.observations)

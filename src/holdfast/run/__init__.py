@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast import customers, heal, lock, supervision
-from holdfast.clock import SECOND, Anchor, begun, now_ns, sleep, ticks
+from holdfast.clock import SECOND, begun, now_ns, sleep, ticks
 from holdfast.context import KEY, Context
 from holdfast.errors import HoldfastError, Refused
 from holdfast.model import Sample
@@ -206,7 +206,10 @@ def _heal(here: Context) -> list[str]:
 
 
 def finish(here: Context, load: customers.Customers, aborted: str, tell: Tell) -> None:
-    """Stop sending, drain, and wait until no transfer is unknown and the last scrape was made."""
+    """Stop sending, drain, and wait until no transfer is unknown and the last scrape was made.
+
+    Ledger and bank side are read while that scrape is waited for.
+    """
     if aborted:
         here.run.append("events.jsonl", {"event": "abort", "why": aborted})
     _phase(here, "drain")
@@ -214,17 +217,24 @@ def finish(here: Context, load: customers.Customers, aborted: str, tell: Tell) -
     load.stop()
     if here.environment.ledger and not aborted:
         _wait_for_ledger(here)
+    reading = begun(lambda: ledger.keep(here, _began_wall_s(here)))
     sleep(here.environment.periods.get("scrape", _SCRAPE_S) + 1)
     _phase(here, "end")
     here.run.append("events.jsonl", {"event": "anchor"})
+    reading(None)
+
+
+def _began_wall_s(here: Context) -> float:
+    """When this run began, in Unix seconds."""
+    return float(here.run.records("events.jsonl")[0]["wall_ns"]) / SECOND
 
 
 def _wait_for_ledger(here: Context) -> None:
     """Wait, bounded, until no transfer of this run is without a final state."""
-    first = Anchor(*(here.run.records("events.jsonl")[0][key] for key in ("mono_ns", "wall_ns")))
+    since = _began_wall_s(here) - 1
     for _ in ticks(SETTLE_S, every=1.0):
         try:
-            left = ledger.unfinished(here, first.wall_ns / SECOND - 1)
+            left = ledger.unfinished(here, since)
         except HoldfastError as error:
             here.run.append("events.jsonl", {"event": "not_collected", "why": str(error)})
             return

@@ -21,6 +21,7 @@ RESERVE = manifest.RESERVE
 RESERVE_BYTES = 1 << 20
 SAMPLES = "samples/customers.csv"
 LOCK = "lock.json"  # the lock as the run took it: it also tells the run's id
+BOOKS = "samples/books.json"  # when ledger and bank side began to be read
 LOAD_PLAN = "load_plan.json"  # what the customers' process was asked to do
 LOAD_REPORT = "samples/load.json"  # its own account: requests, lateness in ms, CPU seconds
 _HEADER = [*Sample.__dataclass_fields__]
@@ -166,6 +167,7 @@ class Run:
             transfers=rows.get("transfers"),
             settlements=rows.get("settlements"),
             settlements_before=rows.get("settlements_before"),
+            books=self.read_json(BOOKS) if self.path(BOOKS).exists() else {},
             sums=tuple(self.records("samples/sums.jsonl")),
         )
 
