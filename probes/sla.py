@@ -40,9 +40,12 @@ def raw(here: Context, window_s: float, at_wall_s: float) -> Mapping[str, Any]:
     """Prometheus' raw samples of the entrance, over the run, by name of series."""
     prometheus = Prometheus(here.environment.prometheus.url)
     entrance = here.named("entrance")
+    promised = sorted({one.within for one in here.judged_journeys().values()})
     return {
-        f"entrance{suffix}": prometheus.raw(raw_samples(entrance, window_s, suffix), at_wall_s)
-        for suffix in ("_count", "_bucket")
+        f"entrance{suffix}": prometheus.raw(
+            raw_samples(entrance, window_s, suffix, limits), at_wall_s
+        )
+        for suffix, limits in (("_count", ()), ("_bucket", promised))
     }
 
 

@@ -124,7 +124,7 @@ def test_the_whole_run_is_asked_for_and_a_little_more(
     assert len(queries) == len(SERIES)
     asked = {one["query"] for one in queries}
     assert 'ALERTS{alertstate="firing"}[10s]' in asked
-    assert sum(one.endswith("{}[10s]") for one in asked) == len(SERIES) - 2
+    assert sum(one.endswith("{}[10s]") for one in asked) == len(SERIES) - 3
     assert {one["time"] for one in queries} == {f"{end.wall_ns / SECOND + 5:.3f}"}
     since = f"since={start.wall_ns / SECOND - 60:.6f}"
     assert ledger.seen == [f"GET /{one}?{since} HTTP/1.1" for one in "sts"]
@@ -151,6 +151,19 @@ def test_of_the_calls_to_gateways_only_buckets_at_the_limits_of_payments_are_ask
     wanted = re.compile(r"0\.250*|5(\.0*)?")
     assert all(wanted.fullmatch(one) for one in ("0.25", "0.250", "5", "5.0", "5."))
     assert not any(wanted.fullmatch(one) for one in ("0.2", "0125", "0.255", "15", "5.5", "50"))
+
+
+def test_of_the_entrance_only_buckets_at_what_journeys_promise_are_asked_for(
+    tmp_path: Path, prometheus: FakePrometheus
+) -> None:
+    """It has nine for each pod that ever was, and code, and route."""
+    collect(finished(tmp_path, prometheus.url))
+    (asked,) = [
+        one["query"]
+        for one in prometheus.asked
+        if "edge_request_duration" in one["query"] and "_bucket" in one["query"]
+    ]
+    assert asked.endswith(r"""_bucket{le=~"2(\\.0*)?|5(\\.0*)?"}[10s]""")
 
 
 def test_what_is_not_there_is_not_asked_for(tmp_path: Path, prometheus: FakePrometheus) -> None:
