@@ -137,16 +137,21 @@ def test_no_rate_is_ever_asked_for(tmp_path: Path, prometheus: FakePrometheus) -
     assert not any("rate(" in one.get("query", "") for one in prometheus.asked)
 
 
+def query_for_buckets(prometheus: FakePrometheus, metric: str) -> str:
+    (asked,) = [
+        one["query"]
+        for one in prometheus.asked
+        if metric in one["query"] and "_bucket" in one["query"]
+    ]
+    return asked
+
+
 def test_of_the_calls_to_gateways_only_buckets_at_the_limits_of_payments_are_asked_for(
     tmp_path: Path, prometheus: FakePrometheus
 ) -> None:
     """The others are nine tenths of the answer, and nobody reads them."""
     collect(finished(tmp_path, prometheus.url))
-    (asked,) = [
-        one["query"]
-        for one in prometheus.asked
-        if "call_duration" in one["query"] and "_bucket" in one["query"]
-    ]
+    asked = query_for_buckets(prometheus, "call_duration")
     assert asked.endswith(r"""_bucket{le=~"0\\.250*|5(\\.0*)?"}[10s]""")
     wanted = re.compile(r"0\.250*|5(\.0*)?")
     assert all(wanted.fullmatch(one) for one in ("0.25", "0.250", "5", "5.0", "5."))
@@ -158,11 +163,7 @@ def test_of_the_entrance_only_buckets_at_what_journeys_promise_are_asked_for(
 ) -> None:
     """It has nine for each pod that ever was, and code, and route."""
     collect(finished(tmp_path, prometheus.url))
-    (asked,) = [
-        one["query"]
-        for one in prometheus.asked
-        if "edge_request_duration" in one["query"] and "_bucket" in one["query"]
-    ]
+    asked = query_for_buckets(prometheus, "edge_request_duration")
     assert asked.endswith(r"""_bucket{le=~"2(\\.0*)?|5(\\.0*)?"}[10s]""")
 
 
