@@ -242,6 +242,32 @@ def test_a_watchdog_that_cannot_start_is_said(make_here: Callable[..., Context])
         supervision.start(here.run)
 
 
+def test_a_signal_while_it_starts_leaves_no_watchdog_and_no_lock(
+    make_here: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    """One without a lock would send this process another signal, into its rollbacks."""
+    here = make_here()
+    here.run.path("lock.json").unlink()
+    kubernetes.leases.clear()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    folder = bytes(here.run.folder.resolve())
+
+    def soon(method: str, _path: str) -> None:
+        if method in ("POST", "PUT"):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    try:
+        kubernetes.before = soon
+        with pytest.raises(KeyboardInterrupt):
+            supervision.ensure(here.run, here.environment)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    living = [one.read_bytes() for one in Path("/proc").glob("[0-9]*/cmdline") if one.exists()]
+    assert not [one for one in living if b"holdfast.watchdog" in one and folder in one]
+    assert lock.held(here.run) is None
+
+
 def test_a_lock_that_is_renewed_too_slowly_is_lost(
     make_here: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:

@@ -98,9 +98,16 @@ def start(run: Run) -> Watchdog:
     os.close(theirs)
     os.close(sends)
     started = Watchdog(run, process, pipe, beats)
-    if not started.beat(_START_S):
-        process.kill()
-        started.end(wait=True)
+    ready = False
+    try:
+        ready = started.beat(_START_S)
+    finally:
+        if (
+            not ready
+        ):  # also when a signal came meanwhile: it would miss the lock, and tell us again
+            process.kill()
+            started.end(wait=True)
+    if not ready:
         why = run.path(LOG).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
         raise Unreachable("the watchdog", why[-1], f"Read {run.path(LOG)}")
     return started
