@@ -47,14 +47,16 @@ class Watchdog:
         ready = any(select.select([self.beats], [], [], wait)[0] for wait in (seconds, 0))
         return ready and bool(os.read(self.beats, 1 << 16))
 
-    def end(self, *, wait: bool) -> None:
+    def let_go(self, *, wait: bool) -> None:
         """Close the pipe: it undoes what is left, gives the lock back, and ends."""
         os.close(self.pipe)
         if wait:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it goes on by itself
                 self.process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                return  # it goes on by itself
+
+    def end(self, *, wait: bool) -> None:
+        """Let it go, and hear no more."""
+        self.let_go(wait=wait)
         os.close(self.beats)
 
 
@@ -75,10 +77,12 @@ class Guardian(threading.Thread):
         if not self._over.is_set():
             self._lost("the watchdog is gone: nobody would undo the fault for us")
 
-    def stop(self) -> None:
-        """The watchdog may end now."""
+    def end(self, *, wait: bool) -> None:
+        """Let the watchdog go, which then is no loss; with its end comes that of this thread."""
         self._over.set()
-        self.join(SILENT_S + 1)
+        self._watchdog.let_go(wait=wait)
+        self.join()  # or it would read from a number that is another file's by then
+        os.close(self._watchdog.beats)
 
 
 def start(run: Run) -> Watchdog:

@@ -49,8 +49,7 @@ def main() -> int:
         signals.hold_off()
         left = heal.undo_all(here.run, here.environment)
         say("left" if left else "healed", *map(str, left))
-        guardian.stop()
-        watchdog.end(wait=not left)
+        guardian.end(wait=not left)
     return 5 if left else code
 
 

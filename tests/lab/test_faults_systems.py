@@ -140,8 +140,7 @@ def test_fifty_targets_behind_a_slow_api_server(place: Place) -> None:
         assert not any(place.marked(name) for name in names)
         assert lost == []
         place.api.clear()
-        guardian.stop()
-        watchdog.end(wait=True)
+        guardian.end(wait=True)
     finally:
         for name in names:
             place.remove_node(name)

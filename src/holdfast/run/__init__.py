@@ -91,8 +91,7 @@ def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[custome
     try:
         yield load(None)
     finally:
-        guardian.stop()
-        watchdog.end(wait=not heal.pending(here.run))
+        guardian.end(wait=not heal.pending(here.run))
         here.run.path(RESERVE).unlink(missing_ok=True)
 
 

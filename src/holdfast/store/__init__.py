@@ -70,8 +70,7 @@ class Run:
             OSError: it is not on disk, and nothing of it stays in the file.
         """
         spare = self._give_up_reserve if name in manifest.LOGS else None
-        told = json.loads(redacted(json.dumps(plain([record]))))
-        return chain.append(self.path(name), told, self._disk, spare, patience_s)
+        return chain.append(self.path(name), [plain(record)], self._disk, spare, patience_s)
 
     def append_all(self, name: str, records: list[dict[str, Any]]) -> dict[str, Any]:
         """Append records together, with one wait for the disk; the last as it was written.
@@ -79,8 +78,7 @@ class Run:
         Raises:
             OSError: they are not on disk, and nothing of them stays in the file.
         """
-        told = json.loads(redacted(json.dumps(records, default=plain)))
-        return chain.append(self.path(name), told, self._disk)
+        return chain.append(self.path(name), records, self._disk)
 
     def reserve(self) -> None:
         """Keep room on the disk for what must be written even when it is full.

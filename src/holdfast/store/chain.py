@@ -17,6 +17,8 @@ from typing import Any
 
 from holdfast.clock import Anchor, until
 from holdfast.errors import InvalidInput
+from holdfast.model import plain
+from holdfast.redact import redacted
 
 FIRST = "0" * 64
 _BLOCK = 16 << 10
@@ -45,9 +47,10 @@ def append(
     spare: Callable[[], bool] | None = None,
     patience_s: float | None = None,
 ) -> dict[str, Any]:
-    """Append records together; the last as it was written. A record may bring an instant along.
+    """Append records together, without secrets; the last as it was written.
 
-    `spare` makes room on a full disk, and says whether it could.
+    A record may bring an instant along. `spare` makes room on a full disk, and says whether it
+    could.
 
     Raises:
         TimeoutError: whoever had the file wrote nothing for `patience_s` seconds; None waits.
@@ -62,8 +65,7 @@ def append(
         seq, lines, now = _numbered(line, file), b"", asdict(Anchor.take())
         for number, record in enumerate(records, seq + 1):
             previous = hashlib.sha256(line).hexdigest() if line else FIRST
-            full = {"seq": number, **now, **record, "previous": previous}
-            text = json.dumps(full)
+            text = _told({"seq": number, **now, **record, "previous": previous})
             line = f'{text[:-1]}, "sum": "{_sum(text)}"}}\n'.encode()
             lines += line
         try:
@@ -75,7 +77,7 @@ def append(
             disk.write(file, lines)
     if seq == 0:
         sync_folder(path.parent)
-    return full
+    return _decoded(text)[0]  # type: ignore[no-any-return]
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], InvalidInput | None]:
@@ -126,6 +128,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _told(record: dict[str, Any]) -> str:
+    """A record as JSON, without secrets; parsed again only where there was one."""
+    text = json.dumps(record, default=plain)
+    clean = redacted(text)
+    return text if clean == text else json.dumps(json.loads(clean))
 
 
 def _take_turn(file: io.FileIO, patience_s: float | None) -> None:
