@@ -163,6 +163,7 @@ def test_no_writer_of_a_run_folder_writes_it(make_here: Callable[..., Context]) 
     told = {"said": f"Bearer {SENTINEL}", SENTINEL: [SENTINEL]}
     run.append("events.jsonl", told)
     run.append("heals.jsonl", told)
+    run.append_all("samples/pods.jsonl", [told, {"said": FORMS[1], FORMS[0]: 1, FORMS[-1]: 2}])
     run.write_json("journal.json", told)
     run.write_answer("series/up.json", told)
     write_whole(run.path("series/transfers.jsonl"), json.dumps(told) + "\n")
@@ -172,6 +173,7 @@ def test_no_writer_of_a_run_folder_writes_it(make_here: Callable[..., Context]) 
     names = {
         "events.jsonl",
         "heals.jsonl",
+        "pods.jsonl",
         "journal.json",
         "up.json",
         "transfers.jsonl",
@@ -185,6 +187,7 @@ def test_no_writer_of_a_run_folder_writes_it(make_here: Callable[..., Context]) 
     (event,) = run.records("events.jsonl")
     assert event["said"] == "Bearer [redacted]"
     assert event["[redacted]"] == ["[redacted]"]
+    assert [one["[redacted]"] for one in run.records("samples/pods.jsonl")] == [["[redacted]"], 2]
     assert run.read_json("series/up.json")["said"] == "Bearer [redacted]"
 
 

@@ -185,6 +185,17 @@ def test_a_watchdog_that_is_gone_or_hangs_is_noticed_within_seconds(
     _end(watchdog)
 
 
+def test_a_watchdog_that_is_let_go_is_no_loss(make_here: Callable[..., Context]) -> None:
+    watchdog = supervision.start(make_here().run)
+    told: list[str] = []
+    guardian = Guardian(watchdog, told.append)
+    guardian.start()
+    guardian.end(wait=True)
+    assert (watchdog.process.returncode, guardian.is_alive(), told) == (0, False, [])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(watchdog.beats)
+
+
 def _end(watchdog: Watchdog) -> None:
     watchdog.process.kill()
     watchdog.end(wait=True)
