@@ -88,6 +88,14 @@ class Trial:
         ]
         return [self.began_ns, self.until_ns, *(round(one) for one in bounds if isfinite(one))]
 
+    def stood_still(self, stalls: Iterable[Window]) -> bool:
+        """Did the machine, while it began or ended, as far as its estimates can tell when."""
+        found = [*self.announced.outages, *self.unannounced.outages]
+        ends = [end for one in found for end in (one.start, one.end)]
+        return any(
+            one.start_ns <= end.high and end.low <= one.end_ns for one in stalls for end in ends
+        )
+
 
 @dataclass(frozen=True)
 class Errors:

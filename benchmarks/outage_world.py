@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import outage_usual
+from benchmarks import outage_stalls, outage_usual
 from benchmarks.outage_customers import Sending
+from benchmarks.outage_stalls import Stalls
 from benchmarks.outage_usual import Watched
 from holdfast.clock import SECOND, deadline, now_ns, sleep
 from holdfast.judge.finding import too_late
@@ -35,6 +36,7 @@ class World:
     prometheus: subprocess.Popen[bytes]
     sending: Sequence[Sending]
     watched: Watched
+    stalls: Stalls
 
     def truths(self, took_s: float) -> Iterator[dict[str, Any]]:
         """Every outage, once it has ended; exits when somebody is gone who should be there."""
@@ -76,7 +78,7 @@ class World:
 
     def cpu_s(self) -> float:
         """Seconds of CPU that all of it has used so far, this process included."""
-        pids = [os.getpid(), self.services.pid, self.prometheus.pid]
+        pids = [os.getpid(), self.services.pid, self.prometheus.pid, *self.stalls.pids]
         return sum(map(_cpu_s, [*pids, *(one.customers.process.pid for one in self.sending)]))
 
 
@@ -91,6 +93,7 @@ def world(plan: Plan, took_s: float) -> Iterator[World]:
     addresses = ["{host}:{port}".format(**one) for one in plan]
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stalls = stack.enter_context(outage_stalls.watching(root / "stalls"))
         services = stack.enter_context(_serving(plan))
         prometheus = stack.enter_context(outage_usual.prometheus(addresses))
         sending = []
@@ -99,7 +102,7 @@ def world(plan: Plan, took_s: float) -> Iterator[World]:
             sending.append(Sending.start(root, number, address, most_s))
             stack.callback(sending[-1].customers.kill)
         watched = stack.enter_context(outage_usual.watching(addresses))
-        yield World(services, prometheus, sending, watched)
+        yield World(services, prometheus, sending, watched, stalls)
 
 
 @contextlib.contextmanager

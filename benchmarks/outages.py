@@ -3,10 +3,11 @@
 Real time: services that fail as they are told, each with customers of its own at 100 requests a
 second; first one outage of 5 to 10 s each, watched by a real Prometheus, by a serial poller as Krkn
 does it, and by Chaos Toolkit's continuous hypothesis; then many of 0.6 to 2 s. There are as many
-services as need a third of the cores, which is measured first. Simulated time: the same kinds at
-0.5 to 60 s. `--write` puts the tables into docs/measurement.md.
+services as need a third of the cores, which is measured first, and a watcher on each core notices
+when the machine stands still. Simulated time: the same kinds at 0.5 to 60 s. `--write` puts the
+tables into docs/measurement.md.
 
-It takes about 14 minutes on a quiet machine. Two cores are enough for 200 outages of each kind in
+It takes 12 to 18 minutes on a quiet machine. Two cores are enough for 200 outages of each kind in
 real time; a smaller machine takes as long and tries fewer, and the tables say how many.
 """
 
@@ -49,7 +50,7 @@ REST_S = LIMIT_S + STABLE_S + 0.4  # after a short one, until it is judged
 APART_S = sum(SHORT_S) / 2 + REST_S + CALM_S + 0.05  # from a short one to the next, on average
 CALM_NS = round(CALM_S * SECOND)
 SHARE = 1 / 3  # of the cores, for all of it
-MOST_SERVICES, MOST_SECONDS, TRIALS = 24, 700.0, 200
+MOST_SERVICES, MOST_SECONDS, TRIALS = 24, 850.0, 200
 
 
 def schedule(services: int, seconds: float) -> Plan:
@@ -76,7 +77,7 @@ def _outage(kind: str, at: float, lasts: float, long: bool) -> dict[str, Any]:
 
 def size(trials: int) -> tuple[int, float]:
     """How many services this machine can have, and the seconds that so many short outages take."""
-    calm = [{**one, "outages": []} for one in schedule(2, 0)]
+    calm = [{**one, "outages": []} for one in schedule(len(KINDS), 0)]
     cost, cores = cores_per_service(calm), len(os.sched_getaffinity(0))
     sockets = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = MOST_SERVICES
@@ -102,13 +103,16 @@ def real(services: int, seconds: float) -> tuple[list[Told], Machine]:
         truths = list(it.truths(took_s))
         sleep(REST_S)
         cores = (it.cpu_s() - before_s) * SECOND / (now_ns() - at_ns)
-        told = [one for number in range(services) for one in _told(it, number, truths)]
+        stalls = it.stalls.seen()
+        told = [one for number in range(services) for one in _told(it, number, truths, stalls)]
     calm = [one for each in told for one in each.trial.calm]
     usual_ns = percentile_999([one.done_ns - one.sent_ns for one in calm])
     return told, Machine(before, services, cores, usual_ns / SECOND)
 
 
-def _told(it: World, number: int, truths: list[dict[str, Any]]) -> Iterator[Told]:
+def _told(
+    it: World, number: int, truths: list[dict[str, Any]], stalls: list[Window]
+) -> Iterator[Told]:
     """The outages of one service."""
     track, account = it.sending[number].stop()
     start_ns = track.scheduled_ns[0]
@@ -122,7 +126,8 @@ def _told(it: World, number: int, truths: list[dict[str, Any]]) -> Iterator[Told
         mine = _due(track, began_ns - 2 * CALM_NS, until_ns)
         trial = Trial(one["kind"], began_ns, ended_ns, until_ns, mine, calm)
         said = it.watched.said(trial, number, long=one["long"])
-        yield Told(trial, one["long"], bool(too_late(account, trial.edges)), said)
+        late = bool(too_late(account, trial.edges))
+        yield Told(trial, one["long"], late, trial.stood_still(stalls), said)
 
 
 def _due(track: Track, since_ns: int, until_ns: int) -> list[Sample]:
@@ -134,7 +139,7 @@ def made_up(number: int) -> list[Told]:
     found = []
     for kind in KINDS:
         print(f"\rsimulated time: {kind}          ", end="", file=sys.stderr, flush=True)
-        found += [Told(simulated(kind, one), False, False, {}) for one in range(number)]
+        found += [Told(simulated(kind, one), False, False, False, {}) for one in range(number)]
     print(file=sys.stderr)
     return found
 

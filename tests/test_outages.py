@@ -1,17 +1,23 @@
 """The benchmark of outages whose truth is known: what it tells to do, and who failed it."""
 
+import os
+import signal
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from benchmarks import outage_stalls
 from benchmarks.outage_customers import Sending
-from benchmarks.outage_trials import CALM_S, FLAP_S, KINDS, Errors
+from benchmarks.outage_stalls import STILL_NS
+from benchmarks.outage_tables import Machine, Told, text
+from benchmarks.outage_trials import CALM_S, FLAP_S, KINDS, Errors, simulated
 from benchmarks.outages import LONG_REST_S, REST_S, schedule
-from holdfast.clock import until
+from holdfast.clock import now_ns, until
 from holdfast.customers import LOG
-from holdfast.model import Interval
+from holdfast.model import Interval, Window
 from tests.slow_server import SlowServer, serving
 
 
@@ -48,6 +54,61 @@ def test_an_estimate_that_says_nothing_covers_nothing() -> None:
     assert (errors.unknown, errors.covered) == (2, 0.5)
     assert list(errors.off) == pytest.approx([0.1, 0.2])
     assert list(errors.widths) == pytest.approx([0.4, 0.2])
+
+
+def test_a_watcher_that_is_held_up_notes_from_when_to_when(tmp_path: Path) -> None:
+    with outage_stalls.watching(tmp_path / "stalls") as stalls:
+
+        def noticed() -> bool:
+            held_up = _held_up(stalls.pids[0])
+            return until(
+                lambda: any(
+                    one.start_ns < held_up.start_ns and held_up.end_ns < one.end_ns
+                    for one in stalls.seen()
+                ),
+                seconds=0.5,
+            )
+
+        assert until(noticed, seconds=20)  # the first time it may not have begun to watch
+
+
+def _held_up(pid: int) -> Window:
+    """Stop a process, and let it go on after a stall's length; the time that it surely stood."""
+    os.kill(pid, signal.SIGSTOP)
+    began_ns = now_ns()
+    assert until(lambda: now_ns() - began_ns > STILL_NS, seconds=5, every=0.001)
+    ended_ns = now_ns()
+    os.kill(pid, signal.SIGCONT)
+    return Window(began_ns, ended_ns)
+
+
+def test_who_stood_still_at_an_end_of_an_outage_is_marked_and_who_did_in_between_is_not() -> None:
+    trial = simulated("errors", 1)
+    middle_ns = (trial.began_ns + trial.ended_ns) // 2
+    for at_ns, stood_still in (
+        (trial.began_ns, True),
+        (middle_ns, False),
+        (trial.ended_ns, True),
+    ):
+        assert trial.stood_still([Window(at_ns - 5_000_000, at_ns + 5_000_000)]) is stood_still
+
+
+def test_who_stood_still_has_missed_the_goal_all_the_same() -> None:
+    """A wide interval of a full outage, and what the table says of it."""
+    trial = simulated("errors", 1)
+    late = [
+        replace(one, done_ns=one.done_ns + 40_000_000) if one.scheduled_ns > trial.ended_ns else one
+        for one in trial.samples
+    ]
+    wide = replace(trial, samples=late)
+    for stood_still, said in (
+        (True, "width in 1 of 1 (1 stood still)"),
+        (False, "width in 1 of 1"),
+    ):
+        told = Told(wide, long=False, late=False, stood_still=stood_still, usual={})
+        table = text([told], [], Machine("a machine", 1, 0.1, 0.002))
+        row = next(line for line in table.splitlines() if "| errors     | recovery" in line)
+        assert row.split("|")[-2].strip() == f"MISSED: error in 1 of 1, {said}"
 
 
 def test_customers_who_end_early_are_named_with_what_they_said(tmp_path: Path) -> None:
