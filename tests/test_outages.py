@@ -101,14 +101,12 @@ def test_who_stood_still_has_missed_the_goal_all_the_same() -> None:
         for one in trial.samples
     ]
     wide = replace(trial, samples=late)
-    for stood_still, said in (
-        (True, "width in 1 of 1 (1 stood still)"),
-        (False, "width in 1 of 1"),
-    ):
+    for stood_still, still in ((True, " (1 stood still)"), (False, "")):
         told = Told(wide, long=False, late=False, stood_still=stood_still, usual={})
         table = text([told], [], Machine("a machine", 1, 0.1, 0.002))
         row = next(line for line in table.splitlines() if "| errors     | recovery" in line)
-        assert row.split("|")[-2].strip() == f"MISSED: error in 1 of 1, {said}"
+        said = f"MISSED: error in 1 of 1{still}, width in 1 of 1{still}"
+        assert row.split("|")[-2].strip() == said
 
 
 def test_customers_who_end_early_are_named_with_what_they_said(tmp_path: Path) -> None:
