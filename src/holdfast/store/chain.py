@@ -77,7 +77,7 @@ def append(
             disk.write(file, lines)
     if seq == 0:
         sync_folder(path.parent)
-    return _decoded(text)[0]  # type: ignore[no-any-return]
+    return parsed(text.encode(), str(path))
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], InvalidInput | None]:
