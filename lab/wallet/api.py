@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
+import uvloop
 from aiohttp import web
 
 from lab.wallet import gateways as banks
@@ -249,4 +250,4 @@ async def _work(replica: Replica, asked_to_stop: asyncio.Event) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(serve(Settings.read(os.environ)))
+    uvloop.run(serve(Settings.read(os.environ)))

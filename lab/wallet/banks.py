@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import prometheus_client
+import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
@@ -192,4 +193,4 @@ async def serve(host: str) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(serve(os.environ.get("HOST", "127.0.0.1")))
+    uvloop.run(serve(os.environ.get("HOST", "127.0.0.1")))

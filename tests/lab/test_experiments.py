@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.lab.conftest import RunExperiment, Switch
+from tests.lab.conftest import RunExperiment, Switch, told
 
 DEFECTS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "defects.yaml").read_text()
@@ -25,8 +25,8 @@ def test_the_healthy_wallet_keeps_every_promise(
     """An experiment that cannot pass on a healthy platform proves nothing about another."""
     switch("none")
     ran = run_experiment(name, **HEALTHY, **KILL.get(name, {}))
-    assert set(ran.verdicts.values()) == {"held"}, (ran.whys, ran.stderr)
-    assert ran.exit_code == 0
+    assert set(ran.verdicts.values()) == {"held"}, told(ran)
+    assert ran.exit_code == 0, told(ran)
 
 
 @pytest.mark.lab
@@ -40,7 +40,7 @@ def test_a_planted_defect_gives_exactly_its_findings(
     changes = {"objectives": list(expected["verdicts"]) or ["recovery"]}
     changes |= {"at_least": expected["at_least"]} if "at_least" in expected else {}
     ran = run_experiment(expected["experiment"], **SHORT, **changes)
-    assert ran.verdicts == expected["verdicts"], (ran.whys, ran.stderr)
+    assert ran.verdicts == expected["verdicts"], told(ran)
     assert ran.exit_code == expected["exit_code"], ran.stderr
     assert expected.get("stderr", "") in ran.stderr
     assert all(expected.get("why", "") in why for why in ran.whys.values())
