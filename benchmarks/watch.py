@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from holdfast.store.chain import Disk
 HOST = "127.11.0.21"
 NODES, SELECTOR = 6, "app=wallet-api"
 RATE = 200.0  # events a second: far more than a zone that goes dark makes
-STAMP = "0" * 20  # a label in its place says when the event was sent
+SENT = "sent.json"  # in the server's folder: when each event of the newest watch was sent
 TOGETHER = 50  # events that are written with one look
 CPU_GOAL_MS, LATENCY_GOAL_MS = 0.5, 1.0
 
@@ -68,7 +69,7 @@ def serve(folder: Path, pods: int, events: int) -> None:
         pod["status"] |= status()
     rates = deque([RATE, 0.0, RATE])
     lines = [*turns(list(api.pods.values()), events)]
-    api.watch = lambda: (200, sent(lines, rates.popleft()))
+    api.watch = lambda: (200, sent(lines, rates.popleft(), folder / SENT))
     with serving(HOST, api.answer) as api.url:
         print(api.kubeconfig(folder), flush=True)
         sys.stdin.read()
@@ -82,18 +83,21 @@ def turns(pods: list[dict[str, Any]], events: int) -> Iterator[bytes]:
         ready = number // len(pods) % 2 == 1
         pod["status"]["conditions"][-1]["status"] = str(ready)
         pod["metadata"]["resourceVersion"] = str(last + 1 + number)
-        pod["metadata"]["labels"]["sent"] = STAMP
         yield json.dumps({"type": "MODIFIED", "object": pod}).encode() + b"\n"
 
 
-def sent(lines: list[bytes], rate: float) -> Iterator[bytes]:
-    """The lines, at that rate, or as fast as they are read; then silence."""
+def sent(lines: list[bytes], rate: float, told: Path) -> Iterator[bytes]:
+    """The lines, at that rate, or as fast as they are read; then when that was, and silence."""
     sleep(0.5)
-    begun = now_ns()
+    begun, at = now_ns(), list[int]()
     for number, line in enumerate(lines):
         if rate:
             sleep((begun + number / rate * SECOND - now_ns()) / SECOND)
-        yield line.replace(STAMP.encode(), b"%020d" % now_ns())
+        at.append(now_ns())
+        yield line
+    whole = told.with_suffix(".new")
+    whole.write_text(json.dumps(at))
+    whole.rename(told)
     sleep(3600)
 
 
@@ -180,7 +184,12 @@ def watched(here: Context, typed: Any, events: int) -> list[str]:
     )
     before = Listed(pods, version, now_ns(), Anchor.take())
     heard, hear_ms, _ = listened(here, version, events)
-    late = sorted((one.at.mono_ns - int(one.pod.labels["sent"])) / 1e6 for one in heard)
+    sent_at = Path(here.environment.kubernetes.kubeconfig).parent / SENT
+    assert until(sent_at.exists, seconds=10)
+    late = sorted(
+        (one.at.mono_ns - sent_ns) / 1e6
+        for one, sent_ns in zip(heard, json.loads(sent_at.read_text()), strict=True)
+    )
     synced_ms = written(here, before, heard, zones)
     write_ms = written(
         Context(Run(here.run.folder, Unsynced()), here.environment), before, heard, zones
@@ -217,7 +226,10 @@ def written(here: Context, before: Listed, heard: list[Heard], zones: dict[str, 
     spent, events = 0.0, [*heard]
     while events:
         some, events = events[:TOGETHER], events[TOGETHER:]
-        became = {pod.uid: pod for pod in before.pods} | {one.pod.uid: one.pod for one in some}
+        became = {pod.uid: pod for pod in before.pods}
+        for pod in (one.pod for one in some):
+            was = became[pod.uid]
+            became[pod.uid] = replace(was, ready=pod.serving, version=pod.version)
         began = cpu_seconds()
         between = looks(before, some, [*became.values()], zones)
         assert between is not None

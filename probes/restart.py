@@ -3,7 +3,7 @@
 from typing import Any
 
 from holdfast import context
-from holdfast.cluster import Cluster, Pod
+from holdfast.cluster import Change, Cluster, Pod
 from holdfast.context import Context
 
 __all__ = ["replicas_ready"]
@@ -22,9 +22,10 @@ def look(here: Context, zones: dict[str, str] | None = None) -> list[dict[str, A
     """
     workload = here.environment.workload
     cluster = Cluster(here.environment.kubernetes.kubeconfig)
-    return [told(pod) for pod in cluster.pods(workload.namespace, workload.selector, zones)]
+    pods = cluster.pods(workload.namespace, workload.selector, zones)
+    return [told(pod, pod.zone) for pod in pods]
 
 
-def told(pod: Pod) -> dict[str, Any]:
+def told(pod: Pod | Change, zone: str) -> dict[str, Any]:
     """A pod as a look tells of it."""
-    return {"name": pod.name, "uid": pod.uid, "zone": pod.zone, "ready": pod.serving}
+    return {"name": pod.name, "uid": pod.uid, "zone": zone, "ready": pod.serving}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast.clock import SECOND, Anchor, now_ns, until
-from holdfast.cluster import Pod
+from holdfast.cluster import Change, Pod
 from holdfast.context import Context
 from holdfast.run.stream import Heard, Listed, Stream, looks
 from holdfast.run.watch import Watch
@@ -27,9 +27,13 @@ def pod(name: str, version: int, ready: bool = True, deleting: bool = False) -> 
     return Pod(name, "wallet", uid, node, zone, ready, deleting=deleting, version=version)
 
 
+def change(one: Pod, *, gone: bool = False) -> Change:
+    return Change(one.name, one.uid, one.node, one.serving, one.version, gone)
+
+
 def heard(one: Pod, at: int, *, gone: bool = False) -> Heard:
     """Read at this millisecond, and happened in the millisecond before."""
-    return Heard(one, gone, (at - 1) * 1_000_000, Anchor(at * 1_000_000, 0))
+    return Heard(change(one, gone=gone), (at - 1) * 1_000_000, Anchor(at * 1_000_000, 0))
 
 
 BEFORE = Listed([pod("a", 1), pod("b", 2)], 2, 0, Anchor(5_000_000, 0))
@@ -105,13 +109,13 @@ def test_a_watch_that_has_missed_anything_tells_nothing(after: list[Pod]) -> Non
 
 def test_nothing_is_claimed_from_before_the_list_that_did_not_show_it() -> None:
     """Nor does a look that was read meanwhile stand before that list."""
-    early = Heard(pod("b", 3, ready=False), False, -20_000_000, Anchor(2_000_000, 0))
+    early = Heard(change(pod("b", 3, ready=False)), -20_000_000, Anchor(2_000_000, 0))
     assert told([early], [pod("a", 1), pod("b", 3, ready=False)]) == [(0, 5, "Ab")]
 
 
 def test_of_events_that_may_have_come_together_the_first_says_when() -> None:
     """The second was there when the first had been read: it may be as old."""
-    second = Heard(pod("b", 4), False, 299_000_000, Anchor(310_000_000, 0))
+    second = Heard(change(pod("b", 4)), 299_000_000, Anchor(310_000_000, 0))
     assert told([heard(pod("b", 3, ready=False), 300), second], [pod("a", 1), pod("b", 4)]) == [
         (299, 300, "AB"),
         (299, 300, "Ab"),
@@ -256,6 +260,34 @@ def test_what_came_before_it_broke_was_told(
     assert not stream.is_alive()
     assert [each.pod.name for each in stream.until(1 << 60)] == ["wallet-a"]
     assert stream.until(1 << 60) == []
+
+
+def test_of_an_event_counts_who_where_and_whether_it_serves(
+    wallet: Callable[..., Context], kubernetes: FakeKubernetes
+) -> None:
+    one = kubernetes.pods["wallet", "wallet-a"]
+    one["metadata"] |= {"uid": "uid-1", "resourceVersion": "7"}
+    leaving = one | {"metadata": one["metadata"] | {"deletionTimestamp": "2026-11-26T12:00:00Z"}}
+    unready = one | {"status": {"phase": "Running"}}
+    kubernetes.watch = saying(
+        line("ADDED", one),
+        line("MODIFIED", unready),
+        line("MODIFIED", leaving),
+        line("DELETED", one),
+    )
+    stream = Stream(wallet(), 1)
+    stream.start()
+    stream.join(10)
+    told = [each.pod for each in stream.until(1 << 60)]
+    assert {(each.name, each.uid, each.node, each.version) for each in told} == {
+        ("wallet-a", "uid-1", "node-a", 7)
+    }
+    assert [(each.serving, each.gone) for each in told] == [
+        (True, False),
+        (False, False),
+        (False, False),
+        (True, True),
+    ]
 
 
 def test_an_event_that_had_waited_for_us_may_be_as_old_as_the_one_before_it(

@@ -26,13 +26,14 @@ from holdfast.cluster.objects import (
     read_version,
     read_workload,
 )
-from holdfast.cluster.watching import PodWatch
+from holdfast.cluster.watching import Change, PodWatch
 from holdfast.errors import FaultNotApplied, FaultRemains, HoldfastError, Unreachable
 
 __all__ = [
     "WORKLOADS",
     "ZONE",
     "Budget",
+    "Change",
     "Cluster",
     "Node",
     "Pod",

@@ -142,7 +142,7 @@ class Client:
 
 
 class Lines:
-    """JSON objects as a server sends them, one a line, until it ends or says anything else."""
+    """Lines as a server sends them, until it ends, is quiet for too long, or one is too long."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
@@ -150,15 +150,12 @@ class Lines:
         if self._socket is not None:  # else it is closed after this answer, and keeps its limit
             self._socket.settimeout(_QUIET_S)
 
-    def __iter__(self) -> Iterator[Json]:
+    def __iter__(self) -> Iterator[bytes]:
         rest = b""
         try:
             while (block := self._block()) and len(rest) <= _LINE:
                 *whole, rest = (rest + block).split(b"\n")
-                for line in whole:
-                    if (document := _object(line)) is None:
-                        return
-                    yield document
+                yield from whole
         finally:
             self._response.close()
 

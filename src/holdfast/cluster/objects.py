@@ -122,7 +122,7 @@ def read_pod(data: Json, zones: Mapping[str, str]) -> Pod:
         uid=metadata["uid"],
         node=node,
         zone=zones.get(node, ""),
-        ready=_ready(data),
+        ready=is_ready(data),
         labels=metadata.get("labels", {}),
         owner_uid=owner.get("uid", ""),
         deleting="deletionTimestamp" in metadata,
@@ -137,7 +137,7 @@ def read_pod(data: Json, zones: Mapping[str, str]) -> Pod:
     )
 
 
-def read_version(metadata: Json) -> int:
+def read_version(metadata: Mapping[str, Any]) -> int:
     """The version of an object or of a list; they count the changes of one cluster."""
     version = str(metadata.get("resourceVersion", ""))
     return int(version) if version.isascii() and version.isdecimal() else 0
@@ -151,7 +151,7 @@ def read_node(data: Json) -> Node:
         name=metadata["name"],
         uid=metadata["uid"],
         zone=metadata.get("labels", {}).get(ZONE, ""),
-        ready=_ready(data),
+        ready=is_ready(data),
         unschedulable=bool(spec.get("unschedulable")),
         taints=tuple((one["key"], one.get("value", ""), one["effect"]) for one in taints),
         annotations=metadata.get("annotations", {}),
@@ -184,6 +184,7 @@ def read_budget(data: Json) -> Budget:
     )
 
 
-def _ready(data: Any) -> bool:
+def is_ready(data: Any) -> bool:
+    """Does a pod or a node say of itself that it is ready?"""
     conditions = data.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

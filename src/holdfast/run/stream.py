@@ -7,12 +7,12 @@ is late, has ended or is silently dead leaves the lists alone: it makes nothing 
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 from holdfast.clock import Anchor, now_ns
-from holdfast.cluster import Cluster, Pod, PodWatch
+from holdfast.cluster import Change, Cluster, Pod, PodWatch
 from holdfast.context import Context
 from holdfast.errors import HoldfastError
 from holdfast.probes import restart
@@ -35,8 +35,7 @@ class Listed:
 class Heard:
     """A pod that has changed, or is gone: after one instant, and before it was read at another."""
 
-    pod: Pod
-    gone: bool
+    pod: Change
     after_ns: int
     at: Anchor
 
@@ -72,7 +71,7 @@ class Stream(threading.Thread):
                 after_ns = at.mono_ns - UNDER_WAY_NS
             if self._end.is_set() or len(self._heard) >= _MOST:
                 return watch.stop()
-            self._heard.append(Heard(change.pod, change.gone, after_ns, at))
+            self._heard.append(Heard(change, after_ns, at))
             waits_ns = now_ns()
         return None
 
@@ -99,16 +98,16 @@ def looks(
     from the one list to the other.
     """
     versions = {pod.uid: pod.version for pod in before.pods}
-    pods = {pod.uid: restart.told(pod) for pod in before.pods}
+    pods = {pod.uid: restart.told(pod, pod.zone) for pod in before.pods}
     was, last_ns, found = [*pods.values()], before.began_ns, list[dict[str, Any]]()
     for one in heard:
         pod = one.pod
-        if one.gone:
+        if pod.gone:
             versions.pop(pod.uid, None)
             pods.pop(pod.uid, None)
         else:
             versions[pod.uid] = pod.version
-            pods[pod.uid] = restart.told(replace(pod, zone=zones.get(pod.node, "")))
+            pods[pod.uid] = restart.told(pod, zones.get(pod.node, ""))
         now = sorted(pods.values(), key=itemgetter("name"))
         if now != was:
             at = max(one.at, before.written, key=lambda instant: instant.mono_ns)

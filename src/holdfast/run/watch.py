@@ -77,7 +77,7 @@ class Watch(threading.Thread):
         if self._last and self._stream:
             heard = self._stream.until(version)
             between = looks(self._last, heard, pods, self._zones)
-        seen = {"looked_ns": began, "pods": [restart.told(pod) for pod in pods]}
+        seen = {"looked_ns": began, "pods": [restart.told(pod, pod.zone) for pod in pods]}
         written = self._here.run.append_all(_PODS, [*(between or []), seen])
         self._last = Listed(pods, version, began, Anchor(written["mono_ns"], written["wall_ns"]))
         if between is None or not (self._stream and self._stream.is_alive()):
