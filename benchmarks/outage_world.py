@@ -37,13 +37,15 @@ class World:
     sending: Sequence[Sending]
     watched: Watched
     stalls: Stalls
+    zero_ns: int = 0  # the plan's second 0, once it is ordered: everybody has started by then
 
     def truths(self, took_s: float) -> Iterator[dict[str, Any]]:
         """Every outage, once it has ended; exits when somebody is gone who should be there."""
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(lines,), daemon=True).start()
         assert self.services.stdin
-        self.services.stdin.write(f"{deadline(_START_S)}\n")
+        self.zero_ns = deadline(_START_S)
+        self.services.stdin.write(f"{self.zero_ns}\n")
         self.services.stdin.flush()
         began_ns, seen = now_ns(), 0
         while True:

@@ -115,8 +115,7 @@ def _told(
 ) -> Iterator[Told]:
     """The outages of one service."""
     track, account = it.sending[number].stop()
-    start_ns = track.scheduled_ns[0]
-    calm = _due(track, start_ns, start_ns + round((BEFORE_S - 1) * SECOND))
+    calm = _due(track, it.zero_ns, it.zero_ns + round((BEFORE_S - 1) * SECOND))
     for one in truths:
         if one["service"] != number:
             continue

@@ -53,15 +53,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What measures goes first, then the other lab, then unit tests: these on half the machine."""
+    """What measures goes first, then the other lab, then unit tests, on half of the machine."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         nice = {"measuring": 0, "systems": 5, "unit": 10}[group(item.nodeid)]
         if os.getpriority(os.PRIO_PROCESS, 0) < nice:
             os.setpriority(os.PRIO_PROCESS, 0, nice)
             os.setsid()
             processes.yield_as_session(os.getpid(), nice)
-            processors = sorted(os.sched_getaffinity(0))  # the first half is what measures alone
-            os.sched_setaffinity(0, processors[len(processors) // 2 :])
+            if group(item.nodeid) == "unit":  # they would fill any machine
+                processors = sorted(os.sched_getaffinity(0))
+                os.sched_setaffinity(0, processors[len(processors) // 2 :])
 
 
 @pytest.fixture
