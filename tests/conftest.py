@@ -53,16 +53,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What measures goes first, then the other lab, then unit tests, on half of the machine."""
+    """What measures goes first, then the other lab, then unit tests."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         nice = {"measuring": 0, "systems": 5, "unit": 10}[group(item.nodeid)]
         if os.getpriority(os.PRIO_PROCESS, 0) < nice:
             os.setpriority(os.PRIO_PROCESS, 0, nice)
             os.setsid()
             processes.yield_as_session(os.getpid(), nice)
-            if group(item.nodeid) == "unit":  # they would fill any machine
-                processors = sorted(os.sched_getaffinity(0))
-                os.sched_setaffinity(0, processors[len(processors) // 2 :])
 
 
 @pytest.fixture
