@@ -11,9 +11,9 @@ from tests.lab.conftest import RunExperiment, Switch, told
 DEFECTS: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "defects.yaml").read_text()
 )
-# 3,300 transfers decide `success`; the window holds 299 balance queries or more. Half of two cores:
+# 3,300 transfers decide `success`; a window holds 299 balance queries or more. Half of two cores:
 # unit tests and the other lab run beside it
-HEALTHY = {"before": "45s", "after": "45s", "load": {"pix-transfer": "74/s", "balance": "20/s"}}
+HEALTHY = {"before": "45s", "after": "45s", "load": {"pix-transfer": "74/s", "balance": "32/s"}}
 SHORT = {"before": "10s", "after": "10s"}
 KILL = {"kill-wallet-pods": {"at_least": "20s"}}  # nothing is held: no slower mechanism to wait for
 
