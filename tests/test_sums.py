@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from holdfast.clock import until
+from holdfast.clock import SECOND, until
 from holdfast.context import Context
 from holdfast.documents import Ledger, checked
 from holdfast.errors import Unreachable
@@ -84,7 +84,7 @@ def test_a_look_without_an_answer_leaves_its_reason(here: Context) -> None:
 
 def test_looks_go_on_until_they_are_stopped(here: Context) -> None:
     with telling(b'{"postings_cents": 0}\n') as server:
-        began = here.run.records("events.jsonl")[0]["wall_ns"] / 1e9
+        began = here.run.records("events.jsonl")[0]["wall_ns"] / SECOND
         looking = Sums(summing(here, server.url), pytest.fail)
         looking.start()
         assert until(lambda: len(looks(here)) == 2, seconds=9)
