@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -536,6 +537,12 @@ def absent(host: str) -> str:
     with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
     return f"http://{host}:{port}"
+
+
+def swept(folder: Path) -> None:
+    """Somebody removes a folder in which others may be writing: it is gone from one instant on."""
+    away = folder.rename(folder.with_name(f"{folder.name}.away"))
+    shutil.rmtree(away)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from holdfast.store.chain import Disk, free
 from holdfast.toxiproxy import Toxic, Toxiproxy
 from holdfast.watchdog import Watchdog
 from tests.conftest import RealToxiproxy, configured
-from tests.fakes import FakeKubernetes, absent
+from tests.fakes import FakeKubernetes, absent, swept
 from tests.test_lock import ManualClock
 from tests.test_watchdog import PROXY, gone, poison, runner
 
@@ -229,7 +228,7 @@ def test_the_watchdog_of_a_run_whose_folder_is_gone_goes_on_by_the_marks(
         os.kill(toxiproxy.process.pid, signal.SIGSTOP)
         try:
             process.kill()
-            shutil.rmtree(here.run.folder)
+            swept(here.run.folder)
             assert not until(lambda: gone(watchdog), seconds=10), "it gave up"
         finally:
             os.kill(toxiproxy.process.pid, signal.SIGCONT)

@@ -1,7 +1,6 @@
 """Whoever is killed, at whatever instant: the fault goes. Rows 1 to 11 of the fault matrix."""
 
 import os
-import shutil
 import signal
 
 import pytest
@@ -10,6 +9,7 @@ from holdfast import lock
 from holdfast.clock import SECOND, now_ns, until
 from holdfast.errors import Refused
 from holdfast.heal.operations import NEVER, REMOVED
+from tests.fakes import swept
 from tests.lab.faults_case import LEASE, MERGE, PROXY, Place, ShortRun
 
 pytestmark = pytest.mark.lab
@@ -205,7 +205,7 @@ def test_a_host_that_is_lost_is_undone_by_the_reaper(place: Place, fault: str, d
     run.kill()
     os.kill(watchdog, signal.SIGKILL)
     if disk == "gone":
-        shutil.rmtree(run.folder)
+        swept(run.folder)
     assert place.left(fault)
     assert place.gone_within(fault, 35) < 30
     if disk == "there":
@@ -247,5 +247,5 @@ def test_a_run_folder_that_is_deleted_in_mid_run(place: Place) -> None:
     """Without its log the marks on the targets tell what is to be undone."""
     run = place.start("slow")
     run.told("active")
-    shutil.rmtree(run.folder)
+    swept(run.folder)
     assert place.gone_within("slow", 12) < 10
