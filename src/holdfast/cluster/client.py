@@ -145,7 +145,10 @@ class Lines:
     """Lines as a server sends them, until it ends, is quiet for too long, or one is too long."""
 
     def __init__(self, response: Any) -> None:
+        from urllib3.exceptions import HTTPError
+
         self._response = response
+        self._ends = (HTTPError, OSError, ValueError)
         self._socket: socket.socket | None = getattr(response.connection, "sock", None)
         if self._socket is not None:  # else it is closed after this answer, and keeps its limit
             self._socket.settimeout(_QUIET_S)
@@ -167,12 +170,11 @@ class Lines:
 
     def _block(self) -> bytes:
         """What has come; empty at the end, whatever ended it."""
-        from urllib3.exceptions import HTTPError
-
         try:
-            return bytes(self._response.read1(_BLOCK, decode_content=False) or b"")
-        except (HTTPError, OSError, ValueError):
+            block: bytes = self._response.read1(_BLOCK, decode_content=False)
+        except self._ends:
             return b""
+        return block
 
 
 def open_client(kubeconfig: str, call_s: float) -> Client:
