@@ -19,7 +19,15 @@ from holdfast.documents import Environment, read_environment
 from holdfast.errors import Refused
 from tests.lab.conftest import holdfast, lab_command, shortened
 
-SHORT = {"before": "10s", "after": "10s", "objectives": ["recovery", "availability", "money"]}
+SHORT = {
+    "before": "10s",
+    "after": "10s",
+    "objectives": ["recovery", "availability", "money"],
+    "load": {
+        "pix-transfer": "32/s",
+        "balance": "32/s",
+    },  # 299 in a window; others measure beside it
+}
 
 
 def toxics(lab: dict[str, Any]) -> list[str]:
