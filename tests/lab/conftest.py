@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from holdfast.judge.finding import too_late
 from lab.addresses import Lab
 from tests.lab.faults_case import Place, opened
 
@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 NUMBER = str(2 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 UP_S = 1800  # programs may have to be built first
 LATE_TIMES = 2  # an experiment is run again for it
+LATE = re.compile(r"the load generator was (\d+ ms )?late")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def run_experiment(lab_folder: Path, tmp_path: Path, switch: Switch) -> RunExper
         path = shortened(name, tmp_path, **changes)
         ran = _run(path, lab_folder)
         for _ in range(LATE_TIMES):
-            if not _late(ran.folder):
+            if not any(LATE.search(why) for why in ran.whys.values()):
                 break
             print(f"{name}: the load generator was late; run once more")
             switch(switch.now)  # a zone that came back has no pods before
@@ -146,15 +147,6 @@ def run_experiment(lab_folder: Path, tmp_path: Path, switch: Switch) -> RunExper
         return ran
 
     return run
-
-
-def _late(folder: Path) -> bool:
-    """Did the customers' own process have to wait for a processor, as the whole lab then did?"""
-    account = folder / "samples/load.json"
-    if not account.exists():  # refused before its customers started
-        return False
-    load = json.loads(account.read_text())
-    return bool(too_late(load, []) or load["late_over_50ms_count"])
 
 
 def _run(path: Path, folder: Path) -> Ran:
