@@ -165,6 +165,12 @@ def test_a_pause_long_after_a_hang_says_nothing_about_its_end() -> None:
     assert 7.3 < low < 7.4 < high < 7.45
 
 
+def test_a_short_pause_soon_after_a_hang_says_nothing_about_its_end_either() -> None:
+    pausing = one_after_another(frozen(0.1, 7.4), frozen(9, 9.02))
+    low, high = low_high(seen(Customers(QUICK).meet(pausing), journey=QUICK))
+    assert 7.33 < low < 7.4 < high < 7.45
+
+
 def test_an_answer_that_is_slower_after_a_hang_than_before_it_widens_the_interval() -> None:
     """At the thaw it was as slow already: quicker answers before the fault prove nothing."""
 

@@ -23,6 +23,7 @@ _ALPHA = 0.05
 _TAILS = (10, 30, 100)  # the last so many gaps between bad requests, as the share may have changed
 _AT_ONCE = 0.04  # of its own wait, within which the first answer is followed by all that waited
 _UNLIKELY = 1e-6  # a run of good requests that chance does not make
+_SELDOM = 100  # one answer in so many may take longer than usual: 299 of them tell no rarer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +265,12 @@ def _answered_by(stretch: Stretch, good: Request) -> int:
 
     A service that thaws answers all that waited at once; one that is only slow, and ever less, does
     not: of it, no more is known than that its last bad request was sent. How long an answer takes
-    at most is what it took in the window after this one too, and not in a pause long after it.
+    at most is what 99 in 100 took in the window after this one, too, when that is longer: neither
+    a pause long after it tells, nor a short one in that window.
     """
     window_ns = good.done + stretch.stable
     later = [one.done - one.sent for one in stretch.goods if good.done < one.sent <= window_ns]
-    calm = max(stretch.calm, percentile_999(later))
+    calm = max(stretch.calm, _all_but_one_in(_SELDOM, later))
     waited = (one.done for one in stretch.requests if one.sent < good.done <= one.done)
     at_once = 2 * (stretch.calm or calm) + _AT_ONCE * (good.done - good.sent)
     if not calm or max(waited, default=good.done) > good.done + at_once:
@@ -279,5 +281,9 @@ def _answered_by(stretch: Stretch, good: Request) -> int:
 
 def percentile_999(durations: Iterable[int]) -> int:
     """What all but one in a thousand of them do not exceed; 0 when there are none."""
+    return _all_but_one_in(1000, durations)
+
+
+def _all_but_one_in(many: int, durations: Iterable[int]) -> int:
     took = sorted(durations)
-    return took[min(len(took) - 1, len(took) * 999 // 1000)] if took else 0
+    return took[min(len(took) - 1, len(took) * (many - 1) // many)] if took else 0
