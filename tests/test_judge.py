@@ -405,9 +405,9 @@ def test_money_that_is_still_under_way(state: str) -> None:
 
 
 def summed(*cents: int | None, **changes: object) -> Record:
-    """The sum of all postings as each look saw it, from second -5 on; None: no answer."""
+    """The sum of all postings, seen at second -5 and every five seconds; None: no answer."""
     looks = tuple(
-        {"looked_ns": ns(number - 5.0)}
+        {"looked_ns": ns(number * 5.0 - 5.0)}
         | ({"error": "no answer"} if one is None else {"postings_cents": one})
         for number, one in enumerate(cents)
     )
@@ -425,7 +425,7 @@ def test_sums_that_never_drift() -> None:
 def test_a_sum_that_drifted_is_broken_even_when_it_healed() -> None:
     judgement = they.judged(summed(0, -1010, 0, 0))
     assert they.verdicts(judgement) == WELL | {"money": BROKEN}
-    assert "sum drifted mid-run: postings_cents -1010 at 22:13:16.0" in they.why(judgement, "money")
+    assert "sum drifted mid-run: postings_cents -1010 at 22:13:20.0" in they.why(judgement, "money")
     assert value(judgement, "sums-that-drifted") == 1
 
 
@@ -449,7 +449,30 @@ def test_sums_that_nobody_saw_leave_it_unknown(cents: tuple[None, ...]) -> None:
     judgement = they.judged(summed(*cents))
     assert they.verdicts(judgement) == WELL | {"money": UNKNOWN}
     assert value(judgement, "sums-that-drifted") is None
+    assert "nobody saw the ledger's sums before the fault" in they.why(judgement, "money")
     assert found(summed(*cents, transfers=(), settlements=()))["money"] == BROKEN
+
+
+@pytest.mark.parametrize(
+    ("cents", "when"),
+    [
+        ((None, 0, 0, 0, 0, 0, 0, 0), "before the fault"),
+        ((0, None, None, None, None, None, None, 0), "while the fault lasted"),
+        ((0,), "while the fault lasted"),
+    ],
+)
+def test_sums_that_nobody_saw_when_it_mattered_leave_it_unknown(
+    cents: tuple[int | None, ...], when: str
+) -> None:
+    """A total has to be what it was before the fault; the fault lasts from second 0 to 30."""
+    judgement = they.judged(summed(*cents))
+    assert they.verdicts(judgement) == WELL | {"money": UNKNOWN}
+    assert f"nobody saw the ledger's sums {when}; otherwise: 0 of" in they.why(judgement, "money")
+    assert value(judgement, "sums-that-drifted") == 0
+
+
+def test_sums_seen_once_before_the_fault_and_once_while_it_lasted() -> None:
+    assert found(summed(0, None, None, None, None, None, 0)) == WELL | {"money": HELD}
 
 
 BLIND_FAILOVER = WELL | {"failover": UNKNOWN}

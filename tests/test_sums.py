@@ -39,10 +39,15 @@ def summing(here: Context, url: str) -> Context:
 
 @pytest.fixture
 def here(make_here: Callable[..., Context]) -> Context:
-    """A run that has begun."""
+    """A run that has begun, with a window of stability of 10 s."""
     here = make_here()
+    stable(here, 10.0)
     here.run.append("events.jsonl", {"event": "anchor"})
     return here
+
+
+def stable(here: Context, seconds: float) -> None:
+    here.run.write_json("plan.json", {**here.plan(), "extension": {"stable": seconds}})
 
 
 def looks(here: Context) -> list[dict[str, Any]]:
@@ -93,6 +98,15 @@ def test_looks_go_on_until_they_are_stopped(here: Context) -> None:
         assert [one["postings_cents"] for one in looks(here)] == [0, 0]
         assert server.seen == [f"GET /?since={began:.6f} HTTP/1.1"] * 2
     assert [one["postings_cents"] for one in here.run.record().sums] == [0, 0]
+
+
+def test_no_short_window_of_stability_passes_between_two_looks(here: Context) -> None:
+    stable(here, 0.2)
+    with telling(b'{"postings_cents": 0}\n') as server:
+        looking = Sums(summing(here, server.url), pytest.fail)
+        looking.start()
+        assert until(lambda: len(looks(here)) == 3, seconds=4)
+        looking.stop()
 
 
 def test_where_no_sums_are_named_nobody_looks(here: Context) -> None:

@@ -34,8 +34,8 @@ def money(name: str, ground: Ground) -> Judged:
     if verdict is not Verdict.HELD or found is None or settling is None:
         return judged
     doubts = [settling.doubt(found.late), _beside(settling), ground.incomplete()]
-    if sums and not sums.read:
-        doubts.append("nobody saw the ledger's sums while the run was on")
+    if sums and (when := sums.unseen(ground.timeline.before, ground.timeline.hold)):
+        doubts.append(f"nobody saw the ledger's sums {when}")
     why = "; ".join(one for one in doubts if one)
     return judged.unknown(why) if why else judged
 

@@ -8,7 +8,7 @@ right again later.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from holdfast.model import Json
+from holdfast.model import Json, Window
 
 _NAMES = ("postings_cents", "total_cents")
 
@@ -24,11 +24,26 @@ class Drift:
 
 @dataclass(frozen=True)
 class Sums:
-    """How often the sums were asked for, how often they were told, and what differed."""
+    """How often the sums were asked for, when they were and told, and what differed."""
 
     looks: int
-    read: int
+    told_ns: tuple[int, ...]  # when each look began that was answered
     drifts: tuple[Drift, ...]
+
+    @property
+    def read(self) -> int:
+        """How many looks were answered."""
+        return len(self.told_ns)
+
+    def unseen(self, before: Window, hold: Window) -> str:
+        """When it mattered and nobody saw them; empty when they were seen both times.
+
+        What they are before a fault is what they have to be while it lasts.
+        """
+        times = {"before the fault": before, "while the fault lasted": hold}
+        return next(
+            (name for name, one in times.items() if not any(map(one.holds, self.told_ns))), ""
+        )
 
 
 def drifts(looks: Iterable[Json]) -> Sums:
@@ -36,7 +51,8 @@ def drifts(looks: Iterable[Json]) -> Sums:
 
     A look that tells no sum was not answered: no data is not zero.
     """
-    number, read = 0, 0
+    number = 0
+    told_ns: list[int] = []
     found: list[Drift] = []
     first: dict[str, int] = {}
     for look in looks:
@@ -45,12 +61,12 @@ def drifts(looks: Iterable[Json]) -> Sums:
             sums, looked_ns = told(look), int(look["looked_ns"])
         except (ValueError, KeyError, TypeError):
             continue
-        read += 1
+        told_ns.append(looked_ns)
         for name, cents in sums.items():
             right = first.setdefault(name, cents) if name == "total_cents" else 0
             if cents != right:
                 found.append(Drift(looked_ns, name, cents - right))
-    return Sums(number, read, tuple(found))
+    return Sums(number, tuple(told_ns), tuple(found))
 
 
 def told(look: Json) -> dict[str, int]:
