@@ -10,6 +10,7 @@ that truly happened. It ends when its standard input does.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
@@ -237,6 +238,7 @@ async def main() -> None:
     """All of them; then on until told to end."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    gc.disable()  # a collection would hold up all services at once, for 2 to 13 ms
     plan = json.loads(sys.stdin.readline())
     services = [Service(one["host"], one["port"]) for one in plan]
     for one in services:
