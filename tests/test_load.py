@@ -233,7 +233,9 @@ def test_it_ends_at_once_when_the_pipe_closes(server: SlowServer, tmp_path: Path
         assert case.customers.process.wait(WAIT_S) == 0
         report = case.report()
         assert report["ended"] == "pipe"
-        assert report["open"] == report["journeys"]["slow"]["scheduled"] > 5
+        slow, balance = (report["journeys"][name] for name in ("slow", "balance"))
+        assert report["open"] == slow["scheduled"] + balance["scheduled"] - balance["answered"]
+        assert (slow["answered"], slow["scheduled"] > 5, balance["answered"] > 0) == (0, True, True)
         assert {one.journey for one in case.run.samples()} == {"balance"}
 
 
