@@ -238,7 +238,7 @@ async def main() -> None:
     """All of them; then on until told to end."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    gc.disable()  # a collection would hold up all services at once, for 2 to 13 ms
+    gc.disable()  # a collection holds up all services at once, for up to 13 ms
     plan = json.loads(sys.stdin.readline())
     services = [Service(one["host"], one["port"]) for one in plan]
     for one in services:

@@ -111,8 +111,9 @@ class Watch(threading.Thread):
 class Sums(threading.Thread):
     """Reads the ledger's sums, where there are any, and writes them down.
 
-    Every five seconds; twice in the window of stability where that is shorter, so that no fault
-    passes between two looks.
+    Every five seconds, or twice in the window of stability where that is shorter than ten, so that
+    no fault passes between two looks.
+
     By itself, since a ledger that hangs must hold up no look at pods or fault.
     """
 
