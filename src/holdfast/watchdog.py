@@ -213,3 +213,5 @@ def _warm(here: Context) -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stderr.flush()
+    os._exit(0)  # the runner waits for its end: to take all modules apart takes 0.2 s

@@ -66,6 +66,8 @@ def run(plan: Plan, root: Path, tell: Tell) -> Context:
 def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[customers.Customers]:
     """With the lock, customers, and a watchdog that undoes whatever this process leaves behind.
 
+    Nothing goes on without that watchdog; customers may send while it starts.
+
     Raises:
         Refused: somebody else has the lock; the run's folder is taken away again.
     """
@@ -79,7 +81,7 @@ def _supervised(plan: Plan, here: Context, signals: Signals) -> Iterator[custome
         if isinstance(error, OSError):
             raise _no_room(here, error) from None
         raise
-    load = begun(lambda: _start_customers(plan, here))  # their process starts beside the watchdog
+    load = begun(lambda: _send(plan, here))
     try:
         watchdog = supervision.begin(here.run, here.environment)
     except BaseException:
@@ -109,7 +111,7 @@ def _phases(
     extension = plan.experiment.extension
     begun(lambda: import_module("chaoslib.experiment"))  # or the fault would wait for it
     tell("before: steady state", extension.before)
-    _steady(plan, here, load, "before", extension.before)
+    _steady(plan, here, load, extension.before)
     _phase(here, "fault")
     tell("fault: held until customers recover", plan.hold_s()[1])
     journal = _chaos_toolkit(plan, here, signals)
@@ -122,7 +124,19 @@ def _phases(
     if remains or not here.faults():
         return
     tell("after: steady state", extension.after)
-    _steady(plan, here, load, "after", extension.after)
+    _phase(here, "after")
+    _steady(plan, here, load, extension.after)
+
+
+def _send(plan: Plan, here: Context) -> customers.Customers:
+    """Start the customers; the phase before the fault begins with them."""
+    load = _start_customers(plan, here)
+    try:
+        _phase(here, "before")
+    except BaseException:
+        load.kill()
+        raise
+    return load
 
 
 def _start_customers(plan: Plan, here: Context) -> customers.Customers:
@@ -138,14 +152,16 @@ def _start_customers(plan: Plan, here: Context) -> customers.Customers:
     )
 
 
-def _steady(
-    plan: Plan, here: Context, load: customers.Customers, name: str, length_s: float
-) -> None:
-    """Let a phase pass; once, up to its bound, it grows when success could not be decided."""
-    _phase(here, name)
-    began = now_ns()
-    settled = _stay(load, length_s)
-    look = first_look(name, plan.objectives, [one for one in settled if one.scheduled_ns >= began])
+def _steady(plan: Plan, here: Context, load: customers.Customers, length_s: float) -> None:
+    """Let the phase that began last pass; once, up to its bound, it grows.
+
+    It does when success could not be decided.
+    """
+    phase = [one for one in here.run.records("events.jsonl") if one["event"] == "phase"][-1]
+    name, began_ns = phase["name"], phase["mono_ns"]
+    settled = _stay(load, length_s - (now_ns() - began_ns) / SECOND)
+    mine = [one for one in settled if one.scheduled_ns >= began_ns]
+    look = first_look(name, plan.objectives, mine)
     here.run.append("events.jsonl", look)
     if look["grows"]:
         _stay(load, length_s * (GROWTH - 1))
