@@ -338,6 +338,24 @@ def test_a_run_is_judged_the_same_each_time(tmp_path: Path) -> None:
     assert seen[0] == seen[1] == seen[2]
 
 
+def test_a_run_is_judged_the_same_in_every_locale(tmp_path: Path) -> None:
+    """One without check marks and accents, as an old server or a CI container has it."""
+    run = laid(told(), tmp_path)
+    run.write_json("plan.json", {**run.read_json("plan.json"), "title": "Cartão é recusado ✓"})
+    names = ["summary.md", "junit.xml", "report.html"]
+    assert holdfast("judge", run.folder).code == 0
+    here = [run.path(name).read_bytes() for name in names]
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    code = "import locale, holdfast.cli; print(locale.getpreferredencoding()); holdfast.cli.main()"
+    command = [sys.executable, "-c", code, "judge", str(run.folder)]
+    environment = {**os.environ, **ascii_only}
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert ended.stdout.startswith(b"ANSI_X3.4-1968\n"), "it is one"
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert [run.path(name).read_bytes() for name in names] == here
+    assert "Cartão é recusado ✓".encode() in here[-1]
+
+
 def test_a_run_can_be_judged_anywhere(tmp_path: Path) -> None:
     """Offline, in another place: the findings are those of the first time."""
     run = laid(told(), tmp_path / "here")

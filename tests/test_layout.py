@@ -241,6 +241,19 @@ def test_half_of_all_functions_are_at_most_ten_lines_long() -> None:
     assert statistics.median(lengths) <= 10
 
 
+@pytest.mark.parametrize("path", product_files(), ids=str)
+def test_what_a_text_file_holds_does_not_depend_on_the_locale(path: Path) -> None:
+    """In one of ISO-8859-1 a report's check mark could not be written, and a name not be read."""
+    text = {"read_text", "write_text", "open", "fdopen", "NamedTemporaryFile", "TextIOWrapper"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name, words = ast.unparse(node.func).rpartition(".")[2], ast.unparse(node)
+        if name in text and not re.search(r"""['"][rwax]+b\+?['"]|\b(os|Run)\.open""", words):
+            assert re.search(r"""encoding=|'utf-8'""", words), words
+        assert "text=True" not in words, words
+
+
 def test_nothing_is_patched() -> None:
     """A patched test tells what a mock returned."""
     banned = ("mock.patch", "Magic" + "Mock", "monkeypatch.setattr", "unittest.mock")

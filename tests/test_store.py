@@ -94,6 +94,16 @@ def test_names_of_folders_are_harmless(text: str, expected: str) -> None:
     assert slug(text) == expected
 
 
+def test_what_a_system_answered_is_kept_as_it_is(run: Run) -> None:
+    """Also numbers that JSON has no word for, half a character, and what is nested deeply."""
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    for answer in ({"é": "✓", "n": 1 << 70, "f": [0.1, float("inf")]}, {"half": "\ud800"}, deep):
+        run.write_answer("series/up.json", answer)
+        assert run.read_json("series/up.json") == answer
+
+
 # ── chained records ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -145,7 +145,7 @@ def read(root: Path) -> Calibration | None:
     if not path.is_file():
         return None
     try:
-        return Calibration(**json.loads(path.read_text()))
+        return Calibration(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
         raise InvalidInput(str(path), str(error), "Run `holdfast calibrate` again") from None
 

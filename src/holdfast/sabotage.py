@@ -57,7 +57,12 @@ def switch(environment: Environment, defect: str) -> None:
     command = [*environment.controls.command, defect]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SWITCH_S, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SWITCH_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _failed(command, f"{type(error).__name__}: {error}") from None

@@ -112,7 +112,9 @@ def start(run: Run) -> Watchdog:
             process.kill()
             started.end(wait=True)
     if not ready:
-        why = run.path(LOG).read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        why = run.path(LOG).read_text("utf-8", "replace").strip().splitlines() or [
+            "it said nothing"
+        ]
         raise Unreachable("the watchdog", why[-1], f"Read {run.path(LOG)}")
     return started
 

@@ -45,7 +45,7 @@ def command(
     environment, lasts = read.environment, timedelta(hours=hours)
     given = guard.approve(read.substance(), environment, key, utc_now(), lasts)
     path = out or experiment.with_suffix(".approval.json")
-    path.write_text(json.dumps(given, indent=1) + "\n")
+    path.write_text(json.dumps(given, indent=1) + "\n", "utf-8")
     click.echo(
         f"{given['approver']} approves {experiment} in {environment.name} until {given['expires']}:"
         f" {path}"

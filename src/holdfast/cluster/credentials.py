@@ -102,6 +102,6 @@ def keep_secrets(configuration: Any) -> None:
             found.append(b64decode(value).decode().partition(":")[2])
     found += [urlsplit(url or "").password for url in (configuration.host, configuration.proxy)]
     if configuration.key_file:
-        found.append(Path(configuration.key_file).read_text())
+        found.append(Path(configuration.key_file).read_text("utf-8"))
     for one in filter(None, found):
         keep_secret(one)

@@ -97,12 +97,14 @@ def start(
         Unreachable: the process ended, or was not ready within 10 s.
     """
     _write_plan(run, environment, journeys, loads, dict(bounds))
-    secrets = SECRET.findall(run.path(LOAD_PLAN).read_text())
+    secrets = SECRET.findall(run.path(LOAD_PLAN).read_text("utf-8"))
     started = Customers(run, *_process(run, secrets), max(journeys[name].limit for name in loads))
     ready = run.path(LOAD_REPORT).exists
     if not until(lambda: ready() or not started.alive(), seconds=_START_S) or not ready():
         started.kill()
-        why = run.path(LOG).read_text().strip().splitlines() or ["it said nothing"]
+        why = run.path(LOG).read_text("utf-8", "replace").strip().splitlines() or [
+            "it said nothing"
+        ]
         raise Unreachable("the customers' process", why[-1], f"Read {run.path(LOG)}")
     return started
 

@@ -40,7 +40,7 @@ def write(folder: Path) -> None:
     """Write each into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas().items():
-        (folder / name).write_text(text(schema))
+        (folder / name).write_text(text(schema), "utf-8")
 
 
 def text(schema: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ def _shards(run: Run) -> list[Shard]:
 
 
 def _samples(run: Run, shard: Shard) -> list[Sample]:
-    whole, newline, _ = run.path(shard.samples).read_text().rpartition("\n")
+    whole, newline, _ = run.path(shard.samples).read_text("utf-8").rpartition("\n")
     rows = csv.reader(io.StringIO(whole + newline))
     next(rows, None)
     return [sample for row in rows if (sample := parse_sample(row))]

@@ -74,6 +74,6 @@ class Shard:
         boot = Path("/proc/sys/kernel/random/boot_id")
         return {
             "shard": [self.number, self.of],
-            "clock": boot.read_text().strip() if boot.exists() else "unknown",
+            "clock": boot.read_text("utf-8").strip() if boot.exists() else "unknown",
             "anchor": Anchor.take(),
         }

@@ -120,13 +120,19 @@ class Run:
 
     def write_answer(self, name: str, answer: Any) -> None:
         """Write what a system answered, as it is: it is large, and a machine reads it."""
-        write_whole(self.path(name), json.dumps(answer) + "\n")
+        from pydantic_core import to_json
+
+        try:
+            text = to_json(answer).decode()  # in a fifth of the time of the standard library
+        except ValueError:
+            text = json.dumps(answer)  # it holds half a character
+        write_whole(self.path(name), text + "\n")
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file of this run."""
         path = self.path(name)
         try:
-            return json.loads(path.read_text())
+            return json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             raise InvalidInput(
                 str(path), "the run has no such file", "Run the step before it first"
@@ -139,7 +145,7 @@ class Run:
         path = self.path(SAMPLES)
         if not path.exists():
             return Samples()
-        with path.open(errors="replace", newline="\n") as file:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
             try:
                 head = next(csv.reader([file.readline()]), None)
                 return Samples.read(file) if head == _HEADER else Samples()
@@ -247,7 +253,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file so that a crash leaves the old one or the new one, never half of one."""
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(fd, "w") as file:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(redacted(text))
             file.flush()
             os.fsync(file.fileno())
@@ -267,7 +273,7 @@ def open_private(path: Path) -> BinaryIO:
 def _id(folder: Path) -> str:
     """The id with which the run took the lock: its folder may have been moved since."""
     try:
-        holder = json.loads((folder / LOCK).read_text())["holder"]
+        holder = json.loads((folder / LOCK).read_text("utf-8"))["holder"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         holder = ""
     if known := re.match(r"[0-9a-f]{12}(?= )", str(holder)):
