@@ -130,9 +130,15 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file of this run."""
+        from pydantic_core import from_json
+
         path = self.path(name)
         try:
-            return json.loads(path.read_text("utf-8"))
+            content = path.read_bytes()
+            try:
+                return from_json(content)  # in half the time of the standard library
+            except ValueError:
+                return json.loads(content.decode())  # which also takes half a character
         except FileNotFoundError:
             raise InvalidInput(
                 str(path), "the run has no such file", "Run the step before it first"
