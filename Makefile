@@ -28,11 +28,11 @@ check: setup ## Format, lint, types and layout
 	$(RUN)mypy
 	$(RUN)pytest -q tests/test_layout.py
 
-test: setup ## Unit tests, and every experiment and every planted defect on real labs, side by side
+test: setup ## All tests, and every experiment and every planted defect on real labs, side by side
 	$(RUN)pytest -q -n 3
 
-test-unit: setup ## Unit tests only: seconds, no lab
-	$(RUN)pytest -q --ignore tests/lab
+test-unit: setup ## Unit tests only: no socket, no process
+	$(RUN)pytest -q -n auto -m "not integration"
 
 verify-all: setup ## The long matrix: every defect against every experiment
 	$(RUN)python benchmarks/verify_all.py

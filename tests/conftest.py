@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -30,6 +32,8 @@ settings.register_profile("untimed", deadline=None)  # how fast something is, be
 settings.load_profile("untimed")
 MEASURING = {"test_experiments", "test_controls"}  # on a lab that no other test breaks
 WITHOUT_A_LAB = {"test_edge", "test_guard_queries"}
+SERVING = {"kubernetes", "prometheus", "toxiproxy_program", "postgres", "server", "sent"}
+OUTSIDE = {"socket.connect", "socket.bind", "subprocess.Popen", "os.posix_spawn", "os.fork"}
 
 
 class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -47,9 +51,36 @@ def group(nodeid: str) -> str:
     return "measuring" if path.stem in MEASURING else "systems"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
-    """Each group is handed out whole."""
-    return SideBySide(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide | None:
+    """Each group is handed out whole; unit tests that share nothing go to any process."""
+    return None if config.option.markexpr else SideBySide(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever is given a server, or a lab, is no unit test."""
+    for item in items:
+        given = SERVING.intersection(getattr(item, "fixturenames", ()))
+        if given or item.path.parent.name == "lab":
+            item.add_marker(pytest.mark.integration)
+
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+def _look(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in OUTSIDE and _alone.get():
+        raise AssertionError(f"a unit test must not {event}: mark it `integration` ({arguments})")
+
+
+sys.addaudithook(_look)
+
+
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A unit test opens no socket and starts no process."""
+    before = _alone.set(request.node.get_closest_marker("integration") is None)
+    yield
+    _alone.reset(before)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,6 +16,8 @@ from lab.agent_runner import beside_python, command_line
 from lab.agent_volumes import UnknownVolumeError, Volumes
 from lab.kubernetes_api import Access, Api
 
+pytestmark = pytest.mark.integration
+
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 

@@ -17,6 +17,8 @@ from tests.plan_case import HOST, Here, everything
 from tests.test_cli import holdfast
 from tests.test_documents import changed
 
+pytestmark = pytest.mark.integration
+
 GOOD = Calibration(
     machine=machine(),
     taken_wall_ns=wall_ns(),

@@ -338,6 +338,7 @@ def test_a_run_is_judged_the_same_each_time(tmp_path: Path) -> None:
     assert seen[0] == seen[1] == seen[2]
 
 
+@pytest.mark.integration
 def test_a_run_is_judged_the_same_in_every_locale(tmp_path: Path) -> None:
     """One without check marks and accents, as an old server or a CI container has it."""
     run = laid(told(), tmp_path)
@@ -478,6 +479,7 @@ def test_a_defect_of_ours_is_not_a_broken_promise(tmp_path: Path) -> None:
     assert "this is a defect in holdfast; nothing is known" in ended.stderr
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("record", "code", "options"),
     [(told(), 0, []), (BROKEN, 1, ["--json"])],
@@ -505,6 +507,7 @@ def its_environment(run: Run, folder: Path) -> Path:
     return written(context.of({context.KEY: str(run.folder)}), folder)
 
 
+@pytest.mark.integration
 def test_collect_keeps_what_it_had_when_nobody_answers(tmp_path: Path) -> None:
     record = told()
     environment = {**record.plan["environment"], "prometheus": {"url": absent(HOST)}}

@@ -13,6 +13,8 @@ from holdfast.errors import FaultNotApplied, FaultRemains, InvalidInput, Refused
 from holdfast.marks import EXPIRES, RUN, UNDO
 from tests.fakes import Broken, FakeKubernetes, absent, kubeconfig, slow_name
 
+pytestmark = pytest.mark.integration
+
 MARKS = {RUN: "run1", UNDO: "uncordon", EXPIRES: "2026-01-02T03:04:05Z"}
 
 

@@ -19,6 +19,8 @@ from holdfast.documents import read_environment
 from holdfast.errors import InvalidInput, Unreachable
 from tests.fakes import kubeconfig
 
+pytestmark = pytest.mark.integration
+
 OLD, NEW, WRONG = "a-token-of-yesterday", "a-token-of-today", "a-token-of-nobody"
 
 

@@ -9,6 +9,8 @@ from holdfast.cluster import Cluster, deployed
 from holdfast.errors import Refused, Unreachable
 from tests.fakes import FakeKubernetes, absent, kubeconfig
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def path(kubernetes: FakeKubernetes, tmp_path: Path) -> str:

@@ -17,6 +17,8 @@ from holdfast.errors import InvalidInput
 from holdfast.store import Run
 from tests.fakes import Broken, FakePrometheus, absent
 
+pytestmark = pytest.mark.integration
+
 HOST = "127.10.0.12"
 SERIES = {
     "entrance_count",

@@ -95,6 +95,7 @@ def test_a_load_that_cannot_be_started_is_refused(run: Run) -> None:
     assert not run.path("load_plan.json").exists()
 
 
+@pytest.mark.integration
 def test_a_run_has_customers_once(tmp_path: Path) -> None:
     with serving(SlowServer(host="127.11.0.5")) as server:
         case = start(tmp_path, server.url, {"a": journey()}, {"a": 20.0})
@@ -107,6 +108,7 @@ def test_a_run_has_customers_once(tmp_path: Path) -> None:
         assert not case.customers.stop()
 
 
+@pytest.mark.integration
 def test_a_process_that_cannot_start_says_why(run: Run) -> None:
     run.path(SAMPLES).write_text(HEADER)
     with pytest.raises(Unreachable, match="File exists"):
@@ -137,6 +139,7 @@ print(run.folder)
 """
 
 
+@pytest.mark.integration
 def test_customers_whom_nobody_holds_live_as_long_as_their_process(tmp_path: Path) -> None:
     with serving(SlowServer(host="127.11.0.6")) as server:
         done = subprocess.run(

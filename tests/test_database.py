@@ -26,6 +26,8 @@ from tests.fakes import absent
 from tests.test_documents import ENVIRONMENT, changed
 from tests.wallet_case import Wallet, play, wallet
 
+pytestmark = pytest.mark.integration
+
 pytest_plugins = ["tests.wallet_fixtures"]
 
 MIB = 1 << 20

@@ -75,6 +75,7 @@ def test_what_ships_is_accepted(name: str) -> None:
     assert read.wait().provider.arguments["at_most"] == "90s"
 
 
+@pytest.mark.integration
 def test_chaos_toolkit_accepts_what_ships(tmp_path: Path) -> None:
     """They are Chaos Toolkit's own experiments, and need no system to be looked at."""
     chaos = Path(sys.executable).with_name("chaos")
@@ -256,6 +257,7 @@ def test_a_foreign_module_is_checked_and_not_imported(theirs: Read) -> None:
     assert experiment.module(read.method[1]) is None
 
 
+@pytest.mark.integration
 def test_the_mark_would_have_been_left(theirs: Read, tmp_path: Path) -> None:
     """The test above sees an import."""
     theirs()

@@ -50,6 +50,7 @@ def slow(here: Context, url: str) -> Toxic:
 # ── a report that was cut off ─────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.integration
 @pytest.mark.row(6)
 def test_a_report_that_was_killed_is_made_again_byte_for_byte(tmp_path: Path) -> None:
     run = laid(told(), tmp_path)

@@ -23,6 +23,8 @@ from holdfast.toxiproxy import Toxiproxy
 from tests.fakes import Broken, absent, serving, slow_name
 from tests.test_documents import ENVIRONMENT, changed
 
+pytestmark = pytest.mark.integration
+
 HOST = "127.10.0.15"
 SOON = Limits(2.0)
 

@@ -20,6 +20,8 @@ from tests.fakes import Broken, FakePrometheus, absent
 from tests.test_guard import refused
 from tests.test_guard_consent import environment
 
+pytestmark = pytest.mark.integration
+
 HOST = "127.10.0.13"
 BUDGET = {"objective": 0.999}
 WINDOWS = (300, 3600, 1800, 21600)

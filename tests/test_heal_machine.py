@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -31,6 +32,8 @@ from holdfast.marks import of_toxic
 from holdfast.store import Run
 from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.fakes import serving
+
+pytestmark = pytest.mark.integration
 
 PROXY = "pix-primary"
 LONGEST_S = 15.0

@@ -146,6 +146,7 @@ def test_nothing_in_an_error_acts(char: str) -> None:
     assert inert("plain text, ä €") == "plain text, ä €"
 
 
+@pytest.mark.integration
 @pytest.mark.row(41)
 def test_an_error_of_a_hostile_server_is_one_printable_line() -> None:
     class Hostile(Broken):
@@ -162,6 +163,7 @@ def test_an_error_of_a_hostile_server_is_one_printable_line() -> None:
     assert "\\x1b[31m" in str(caught.value)
 
 
+@pytest.mark.integration
 @pytest.mark.row(41)
 def test_the_command_line_prints_nothing_that_acts(tmp_path: Path) -> None:
     """A file's name is quoted in its error."""

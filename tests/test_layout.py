@@ -1,11 +1,13 @@
 """The shape of the code, as DESIGN section 3 draws it: each rule is one test."""
 
 import ast
+import os
 import re
 import statistics
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from socket import socket
 
 import pytest
 
@@ -252,6 +254,13 @@ def test_what_a_text_file_holds_does_not_depend_on_the_locale(path: Path) -> Non
         if name in text and not re.search(r"""['"][rwax]+b\+?['"]|\b(os|Run)\.open""", words):
             assert re.search(r"""encoding=|'utf-8'""", words), words
         assert "text=True" not in words, words
+
+
+def test_a_unit_test_opens_no_socket_and_starts_no_process() -> None:
+    with socket() as one, pytest.raises(AssertionError, match="mark it `integration`"):
+        one.connect(("127.0.0.1", 9))
+    with pytest.raises(AssertionError, match="mark it `integration`"):
+        os.fork()
 
 
 def test_nothing_is_patched() -> None:

@@ -23,6 +23,8 @@ from holdfast.store import SAMPLES
 from tests.load_case import WAIT_S, Case, journey, start, transfer
 from tests.slow_server import SlowServer, serving
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def server() -> Iterator[SlowServer]:

@@ -24,6 +24,8 @@ from holdfast.store import LOAD_PLAN
 from tests.load_case import journey, start
 from tests.slow_server import Seen, SlowServer, serving
 
+pytestmark = pytest.mark.integration
+
 SETTLED_AT = 3  # the look at which a transfer is settled
 TOKEN = "a-token-of-thirty-two-characters"
 

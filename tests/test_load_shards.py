@@ -93,6 +93,7 @@ def again(sent: tuple[Run, SlowServer], tmp_path: Path) -> Run:
 END = ("csv", "json")
 
 
+@pytest.mark.integration
 def test_three_processes_send_one_load(again: Run, sent: tuple[Run, SlowServer]) -> None:
     with send(again, "--merge") as process:
         assert process.stdout
@@ -201,6 +202,7 @@ def test_shards_of_one_other_machine_merge_with_two_clocks(again: Run) -> None:
     assert again.read_json(LOAD_REPORT)["clocks"] == 2
 
 
+@pytest.mark.integration
 def test_a_shard_that_comes_too_late_sends_nothing(tmp_path: Path) -> None:
     run = prepare(tmp_path, "http://127.11.0.3:9", wall_ns())
     process = send(run, "--shard", "0/2")
@@ -210,6 +212,7 @@ def test_a_shard_that_comes_too_late_sends_nothing(tmp_path: Path) -> None:
     assert "Prepare the load again, with a later start" in said
 
 
+@pytest.mark.integration
 def test_a_load_is_prepared_from_an_experiment(tmp_path: Path) -> None:
     here = environment("http://127.11.0.3:9").model_dump(mode="json", exclude_unset=True)
     (tmp_path / "environment.yaml").write_text(json.dumps(here))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 TOOLS = ("cp", "ls", "mkdir", "rm")  # all that toolchain.sh needs of a machine
 LIMIT_S = 10.0

@@ -12,6 +12,8 @@ from holdfast.errors import Unreachable
 from tests.fakes import FakeKubernetes, kubeconfig
 from tests.meddler import Meddler, _identity
 
+pytestmark = pytest.mark.integration
+
 PATH = "/api/v1/nodes"
 
 

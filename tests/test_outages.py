@@ -20,6 +20,8 @@ from holdfast.customers import LOG
 from holdfast.model import Interval, Window
 from tests.slow_server import SlowServer, serving
 
+pytestmark = pytest.mark.integration
+
 
 def test_no_outage_begins_before_the_one_before_it_is_judged() -> None:
     """A window of it would hold the next one's bad requests."""

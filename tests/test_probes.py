@@ -21,6 +21,8 @@ from tests.fakes import FakeKubernetes, FakePrometheus, absent, serving
 from tests.plan_case import PROXY, FakePlatform
 from tests.test_collect import Records, finished
 
+pytestmark = pytest.mark.integration
+
 HOST = "127.10.0.15"
 HEADER = "journey,scheduled_ns,sent_ns,done_ns,outcome,code,id,account,amount_cents\n"
 TOXIC = {

@@ -14,6 +14,8 @@ import pytest
 from lab import processes
 from lab.processes import Launch, Process
 
+pytestmark = pytest.mark.integration
+
 type Start = Callable[..., Process]
 
 

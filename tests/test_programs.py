@@ -25,6 +25,8 @@ from lab.progress import Progress
 from lab.versions import Executable, UnfitError, numbers
 from lab.wheels import Wheel
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 TOOL = Executable(
     "tool", "--version", r"tool (\S+)", lambda found: numbers(found) >= (2,), "2 or newer"

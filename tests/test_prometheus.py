@@ -11,6 +11,8 @@ from holdfast.errors import Unreachable
 from holdfast.prometheus import Prometheus
 from tests.fakes import Broken, FakePrometheus, absent
 
+pytestmark = pytest.mark.integration
+
 
 def test_what_it_is(prometheus: FakePrometheus) -> None:
     client = Prometheus(prometheus.url + "/")

@@ -89,6 +89,7 @@ def told_by_a_child(code: str, **environ: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.integration
 def test_the_token_of_toxiproxy_is_known_as_soon_as_the_environment_is() -> None:
     document = changed(ENVIRONMENT, "toxiproxy.0.token_env", "TOKEN_OF_THE_TEST")
     code = (
@@ -111,6 +112,7 @@ def test_a_token_that_is_too_short_is_refused() -> None:
         del os.environ["TOKEN_OF_THE_TEST"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "user",
     [
@@ -132,6 +134,7 @@ def test_a_kubeconfig_keeps_its_credentials(tmp_path: Path, user: dict[str, str]
     assert told_by_a_child(code) == "it is [redacted], they say\n"
 
 
+@pytest.mark.integration
 def test_a_client_key_is_a_secret(tmp_path: Path) -> None:
     key = "-----BEGIN KEY-----\n" + "k" * 64 + "\n-----END KEY-----\n"
     document = kubeconfig("https://127.10.0.2:9")
@@ -198,6 +201,7 @@ def test_an_error_does_not_tell_it() -> None:
         assert "[redacted]" in text
 
 
+@pytest.mark.integration
 def test_an_api_server_that_sends_the_token_back(tmp_path: Path) -> None:
     token = "token-that-comes-back-1"
     failed = {"kind": "Status", "message": f"bad header Bearer {token}"}
@@ -210,6 +214,7 @@ def test_an_api_server_that_sends_the_token_back(tmp_path: Path) -> None:
             Cluster(str(path)).version()
 
 
+@pytest.mark.integration
 def test_the_terminal_does_not_show_it(tmp_path: Path) -> None:
     """A path is quoted in the error; a defect prints its trace."""
     code = (

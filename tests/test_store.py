@@ -239,6 +239,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.integration
 def test_processes_that_append_at_once_lose_nothing(run: Run) -> None:
     """The runner, its watch and an undo from another terminal write the same file."""
     names = ["runner", "undo"]

@@ -15,6 +15,8 @@ from holdfast.store import Run
 from tests.fakes import Broken, absent
 from tests.test_faults import Failing
 
+pytestmark = pytest.mark.integration
+
 HOST = "127.10.0.12"
 
 

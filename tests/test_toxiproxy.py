@@ -13,6 +13,8 @@ from holdfast.toxiproxy import Toxic, Toxiproxy
 from tests.conftest import RealToxiproxy
 from tests.fakes import Broken, absent, serving
 
+pytestmark = pytest.mark.integration
+
 SLOW = Toxic("holdfast-1-slow", "latency", {"latency": 800, "jitter": 0})
 CUT = Toxic("holdfast-1-cut", "latency", {"latency": 0, "jitter": 0}, toxicity=0.0)
 

@@ -212,6 +212,7 @@ def laboratory(log: Path, code: str = "0", **changes: Any) -> Environment:
     return recorded(Environment, document, "environment")
 
 
+@pytest.mark.integration
 def test_a_defect_is_planted_and_taken_out_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
@@ -244,6 +245,7 @@ def test_what_is_no_name_of_a_defect_is_no_argument(tmp_path: Path, name: str) -
         planted(laboratory(tmp_path / "log"), name).__enter__()
 
 
+@pytest.mark.integration
 def test_a_switch_that_fails_says_so(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="it ended with 3: it said nothing"):
         planted(laboratory(tmp_path / "log", code="3"), "bypass").__enter__()

@@ -10,6 +10,8 @@ from aiohttp import web
 from lab.wallet.banks import Banks, Record
 from tests.wallet_case import listening, play
 
+pytestmark = pytest.mark.integration
+
 ID = "E2786575720260101120000000000001"
 
 
