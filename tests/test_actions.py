@@ -15,7 +15,7 @@ import pytest
 
 from holdfast import heal, lock
 from holdfast.actions import gateway, pods, undo, zones
-from holdfast.clock import SECOND, now_ns
+from holdfast.clock import SECOND, now_ns, until
 from holdfast.cluster import Cluster
 from holdfast.context import Context
 from holdfast.errors import (
@@ -61,6 +61,12 @@ except Refused as error:
 """
 
 
+def holder(kubernetes: FakeKubernetes) -> str | None:
+    """Who has the lock."""
+    held: str | None = kubernetes.leases["holdfast"]["spec"]["holderIdentity"]
+    return held
+
+
 def test_who_waited_for_the_lock_looks_again(
     wallet: Callable[..., Context], kubernetes: FakeKubernetes
 ) -> None:
@@ -78,6 +84,7 @@ def test_who_waited_for_the_lock_looks_again(
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "1 of 1" in done.stdout or "none would be left" in done.stdout
     assert names(kubernetes) == ["wallet-a"]
+    assert until(lambda: holder(kubernetes) is None, seconds=30), "its watchdog is done"
 
 
 # --- pods ---------------------------------------------------------------------------------------
