@@ -86,7 +86,7 @@ def alone(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What measures goes first, then the other lab, then unit tests."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        nice = {"measuring": 0, "systems": 5, "unit": 10}[group(item.nodeid)]
+        nice = {"measuring": 0, "systems": 5, "unit": 5}[group(item.nodeid)]
         if os.getpriority(os.PRIO_PROCESS, 0) < nice:
             os.setpriority(os.PRIO_PROCESS, 0, nice)
             os.setsid()
