@@ -28,7 +28,7 @@ check: setup ## Format, lint, types and layout
 	$(RUN)mypy
 	$(RUN)pytest -q tests/test_layout.py
 
-test: setup ## All tests, and every experiment and every planted defect on real labs, side by side
+test: setup ## Unit and integration tests, and every experiment and every planted defect on real labs, side by side
 	$(RUN)pytest -q -n 3
 
 test-unit: setup ## Unit tests only: no socket, no process

@@ -53,7 +53,7 @@ def group(nodeid: str) -> str:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide | None:
     """Each group is handed out whole; unit tests that share nothing go to any process."""
-    return None if config.option.markexpr else SideBySide(config, log)
+    return None if config.option.markexpr == "not integration" else SideBySide(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -472,16 +472,14 @@ class Broken:
         "other": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1, 2, 34]",
         "empty": b"",
     }
-    TICK_S = 0.05
 
     def __init__(self, kind: str, host: str) -> None:
         self.kind = kind
         self.seen: list[str] = []
-        self._ticks = 0
         self._end = threading.Event()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server((host, 0))
-        self._listener.settimeout(self.TICK_S)
+        self._listener.settimeout(0.05)
         host, port = self._listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
 
@@ -495,27 +493,14 @@ class Broken:
         self._thread.join(5)
         self._listener.close()
 
-    @property
-    def call_s(self) -> float:
-        """A limit that is reached where there is no answer, or only `later`, and nowhere else."""
-        return 5.0 if self.kind in self.ANSWERS.keys() - {"busy"} else 0.3
-
-    @property
-    def lived_s(self) -> float:
-        """Seconds for which it served, less those in which others had the processors."""
-        return self._ticks * self.TICK_S
-
     def _accept(self) -> None:
         threads = []
         while not self._end.is_set():
-            try:
+            with contextlib.suppress(TimeoutError):
                 connection, _ = self._listener.accept()
-            except TimeoutError:
-                self._ticks += 1
-                continue
-            self._open.append(connection)
-            threads.append(threading.Thread(target=self._answer, args=(connection,)))
-            threads[-1].start()
+                self._open.append(connection)
+                threads.append(threading.Thread(target=self._answer, args=(connection,)))
+                threads[-1].start()
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

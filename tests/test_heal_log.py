@@ -1,7 +1,6 @@
 """The undo when its own log cannot be written or read, or is gone: the fault goes all the same."""
 
 import contextlib
-import errno
 import io
 import os
 import signal
@@ -116,30 +115,6 @@ def test_what_an_undo_says_of_itself_too_late_makes_nothing_pending(
     for state, left in (("undone", []), ("undoing", []), ("stuck", []), ("active", [one])):
         heal_log.write(here.run, one, state)
         assert heal.pending(here.run) == left, state
-
-
-class Late(Disk):
-    """A disk that does not take the first line that says of an undo that it was made."""
-
-    late = False
-
-    def write(self, file: io.FileIO, line: bytes) -> None:
-        """Not that one."""
-        if b'"undone"' in line and not self.late:
-            self.late = True
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        super().write(file, line)
-
-
-def test_what_was_undone_and_could_not_be_written_down_in_time_is_said_again(
-    toxiproxy: RealToxiproxy, make_here: Callable[..., Context]
-) -> None:
-    """Or the run would end with a fault that may remain, and none does."""
-    here = make_here(toxiproxies=[toxiproxy.url])
-    poison(here, toxiproxy.url)
-    assert heal.undo_all(Run(here.run.folder, Late()), here.environment) == []
-    assert toxiproxy.toxics(PROXY) == []
-    assert heal.pending(here.run) == []
 
 
 def test_a_disk_that_hangs_holds_no_undo_up(

@@ -28,7 +28,7 @@ from holdfast.errors import (
     Unreachable,
 )
 from holdfast.heal import found
-from holdfast.heal.log import EVENTS, HEALS, damaged, note, pending, repeat, say, unanswered, write
+from holdfast.heal.log import EVENTS, HEALS, damaged, note, pending, say, unanswered, write
 from holdfast.heal.operations import NEVER, by_hand, operation
 from holdfast.heal.systems import Systems
 from holdfast.model import Heal, plain
@@ -168,7 +168,6 @@ def undo_all(
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             outcomes = [*pool.map(one, heals)]
-        repeat(run, [heal for heal, why in zip(heals, outcomes, strict=True) if not why])
     failures = [*unreadable, *(one for one in outcomes if one)]
     if failures:
         why = "; ".join(str(one) for one in failures)

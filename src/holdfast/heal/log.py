@@ -5,11 +5,10 @@ second: neither a disk that hangs nor a process that is stopped while it writes 
 """
 
 import contextlib
-from collections.abc import Iterable
 from typing import Any
 
 from holdfast.clock import within
-from holdfast.errors import HoldfastError, InvalidInput
+from holdfast.errors import InvalidInput
 from holdfast.model import Heal
 from holdfast.store import Run
 
@@ -82,20 +81,10 @@ def write(run: Run, heal: Heal, state: str, patience_s: float | None = None, **m
     run.append(HEALS, {"format": FORMAT, "heal": heal.id, "state": state, **what}, patience_s)
 
 
-def note(run: Run, heal: Heal, state: str, **more: str) -> bool:
-    """Write down what an undo did to a heal; False when it could not be done in time."""
-    try:
+def note(run: Run, heal: Heal, state: str, **more: str) -> None:
+    """Write down, if it can be done in time, what an undo did to a heal."""
+    with contextlib.suppress(OSError):
         within(WRITE_S, lambda: write(run, heal, state, WRITE_S, **more))
-    except OSError:
-        return False
-    return True
-
-
-def repeat(run: Run, undone: Iterable[Heal]) -> None:
-    """Write down once more what was undone and is not known to be: many wait for one another."""
-    with contextlib.suppress(HoldfastError):
-        known = {one.id for one in pending(run)}
-        all(note(run, one, "undone", how="said again") for one in undone if one.id in known)
 
 
 def say(run: Run, event: dict[str, Any]) -> None:
